@@ -1,0 +1,38 @@
+# Two commands on a fresh machine with Python (3.10 or newer) and make: `make demo` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints.txt
+export HF_HUB_OFFLINE ?= 1
+
+.PHONY: demo test check bench clean help
+
+help:            ## list the commands
+	@grep -E '^[a-z]+: .*##' Makefile | sed 's/:.*## */\t/'
+
+demo: .venv/.demo      ## fine-tune MiniLM on job titles, before and after, then search
+	$(BIN)/tutelage demo --overwrite
+
+test: .venv/.dev       ## the default tests: under 10 minutes on 2 cores
+	$(BIN)/python -m pytest
+
+check: .venv/.dev      ## format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: .venv/.dev      ## every benchmark, each writes benchmarks/results/*.json
+	@set -e; for file in benchmarks/*.py; do $(BIN)/python $$file; done
+
+clean:           ## remove the environment and the caches
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/.demo: pyproject.toml constraints.txt | .venv/bin/python
+	$(PIP) -e ".[demo]"
+	@touch $@
+
+.venv/.dev: pyproject.toml constraints.txt | .venv/bin/python
+	$(PIP) -e ".[demo,dev]"
+	@touch $@ .venv/.demo

@@ -1,0 +1,136 @@
+"""Vectors of texts and of token batches, length-sorted under a token budget."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from tqdm import tqdm
+
+from tutelage.encode.lengths import pack
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+Features = dict[str, Any]  # what a tokenizer returns for one column: input_ids, attention_mask ...
+TOKENISED_AT_ONCE = 8192  # texts
+
+
+def default_budget(device: torch.device) -> int:
+    """Padded tokens in one forward pass: what fits a CPU's caches, or what fills a GPU."""
+    return 2048 if device.type == "cpu" else 65536
+
+
+def encode(
+    model: "SentenceTransformer",
+    texts: Sequence[str],
+    *,
+    prompt: str | None = None,
+    token_budget: int | None = None,
+    progress: str | None = None,
+) -> Float[np.ndarray, "texts dim"]:
+    """Unit float32 vectors of the texts, in their order; the same as ``model.encode(..., normalize_embeddings=True)``.
+
+    Order and budget change the speed, not the vectors. An empty text has the vector of the model's special tokens.
+
+    Args:
+        model: a sentence-transformers model; it is put in evaluation mode and left there.
+        texts: any number, also none.
+        prompt: put before every text.
+        token_budget: padded tokens in one forward pass; default: by device.
+        progress: the label of a progress bar; none: silent. The bar is silent too where there is no terminal.
+    """
+    model.eval()
+    budget = token_budget or default_budget(model.device)
+    vectors = np.zeros((len(texts), model.get_embedding_dimension() or 0), dtype=np.float32)
+    # Windows of like length: sorting by characters first keeps the padding within a window small.
+    order = np.argsort([-len(text) for text in texts], kind="stable")
+    with (
+        tqdm(total=len(texts), desc=progress, unit=" texts", disable=None if progress else True) as bar,
+        torch.inference_mode(),
+    ):
+        for start in range(0, len(texts), TOKENISED_AT_ONCE):
+            window = order[start : start + TOKENISED_AT_ONCE]
+            features = model.preprocess([texts[i] for i in window], prompt=prompt)
+            # Texts that the tokenizer cannot tell apart share one forward pass, so their vectors are equal to the bit.
+            _, first, again = np.unique(features["input_ids"], axis=0, return_index=True, return_inverse=True)
+            found = np.empty((len(first), vectors.shape[1]), dtype=np.float32)
+            for rows in pack(_lengths(features)[first], budget):
+                embedded = _forward(model, features, first[rows])
+                found[rows] = torch.nn.functional.normalize(embedded.float(), dim=-1).cpu().numpy()
+                bar.update(len(rows))
+            vectors[window] = found[again]
+            bar.update(len(window) - len(first))
+    return vectors
+
+
+def embed_columns(
+    model: Callable[[Features], Features], columns: Iterable[Features], *, token_budget: int | None = None
+) -> list[Float[Tensor, "rows dim"]]:
+    """Vectors, with gradient, of several tokenised columns: pooled, sorted by length, packed, and put back in order.
+
+    Columns that differ in more than their texts (a prompt's length, say) are embedded one by one, since they cannot
+    share a forward pass.
+    """
+    columns = list(columns)
+    budget = token_budget or default_budget(columns[0]["input_ids"].device)
+    if len({_kind(column) for column in columns}) > 1:
+        return [_embed(model, column, budget) for column in columns]
+    sizes = [len(column["input_ids"]) for column in columns]
+    return list(_embed(model, _pool(columns), budget).split(sizes))
+
+
+def _embed(model: Callable[[Features], Features], features: Features, token_budget: int) -> Float[Tensor, "rows dim"]:
+    batches = pack(_lengths(features), token_budget)
+    embedded = torch.cat([_forward(model, features, rows) for rows in batches])
+    back = np.empty(len(embedded), dtype=np.int64)
+    back[np.concatenate(batches)] = np.arange(len(embedded))
+    return embedded[torch.from_numpy(back).to(embedded.device)]
+
+
+def _forward(model: Callable[[Features], Features], features: Features, rows: Any) -> Float[Tensor, "rows dim"]:
+    """One forward pass over some rows, cut to their own width."""
+    device = getattr(model, "device", None)
+    count, width = features["input_ids"].shape
+    used = features["attention_mask"][torch.from_numpy(rows)].any(0).nonzero()
+    left, right = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, width)
+    batch: Features = {}
+    for key, value in features.items():
+        if _is_per_text(value, count):
+            value = value[torch.from_numpy(rows).to(value.device)]
+            value = value[:, left:right] if value.ndim == 2 and value.shape[1] == width else value
+            value = value.to(device) if device is not None else value
+        batch[key] = value
+    embedded: Tensor = model(batch)["sentence_embedding"]
+    return embedded
+
+
+def _lengths(features: Features) -> Any:
+    return features["attention_mask"].sum(1).cpu().numpy()
+
+
+def _is_per_text(value: Any, count: int) -> bool:
+    return isinstance(value, Tensor) and value.ndim > 0 and len(value) == count
+
+
+def _kind(column: Features) -> str:
+    """What columns must share to meet in one forward pass: their keys, and every value that is not per text."""
+    count = len(column["input_ids"])
+    return repr(sorted((key, None if _is_per_text(value, count) else value) for key, value in column.items()))
+
+
+def _pool(columns: Sequence[Features]) -> Features:
+    """The columns' rows one under another, padded on the right to one width (masked, so the value is never read)."""
+    width = max(column["input_ids"].shape[1] for column in columns)
+
+    def widened(column: Features, key: str) -> Tensor:
+        value, own = column[key], column["input_ids"].shape[1]
+        return torch.nn.functional.pad(value, (0, width - own)) if value.shape[1:] == (own,) else value
+
+    first, count = columns[0], len(columns[0]["input_ids"])
+    return {
+        key: torch.cat([widened(column, key) for column in columns]) if _is_per_text(value, count) else value
+        for key, value in first.items()
+    }

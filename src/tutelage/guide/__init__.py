@@ -1,0 +1,1 @@
+"""The guide's side: what identifies a guide, and the store that keeps its vectors."""

@@ -1,0 +1,206 @@
+"""The guide store: every distinct text through the guide once, kept on disk, found by text id.
+
+A folder of three files. ``vectors.npy`` (texts x dim, unit length, float16 unless told otherwise) and ``text_ids.npy``
+(sorted) are memory-mapped; ``manifest.json`` carries the fingerprint and is written last: a folder without it is a
+build that did not finish, and is built again.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
+from typing import TYPE_CHECKING, Union
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from tutelage.encode.encoder import encode
+from tutelage.errors import CacheMismatch, ConfigError, DataError
+from tutelage.guide import fingerprint as fp
+from tutelage.records.texts import canonical, distinct, text_ids
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+MANIFEST = "manifest.json"
+Embed = Callable[[list[str]], np.ndarray]
+Guide = Union["SentenceTransformer", Embed]
+
+
+class GuideStore:
+    """Guide vectors by text id.
+
+    Example::
+
+        store = GuideStore.build(guide, texts, "guides/minilm")   # once; later runs find it finished
+        store = GuideStore.open("guides/minilm")
+        store.vectors(text_ids(["nurse", "welder"]))              # [2, dim], unit length
+    """
+
+    def __init__(self, ids: Int64[np.ndarray, " texts"], matrix: np.ndarray, fingerprint: fp.Fingerprint, path: Path):
+        self._ids, self._matrix = ids, matrix
+        self.fingerprint, self.path = dict(fingerprint), path
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __repr__(self) -> str:
+        return f"GuideStore({self.path}, {len(self)} texts, {self.dim} dimensions, {fp.short(self.fingerprint)})"
+
+    @property
+    def dim(self) -> int:
+        """Width of the guide's vectors."""
+        return int(self._matrix.shape[1])
+
+    @classmethod
+    def build(
+        cls,
+        guide: Guide,
+        texts: Iterable[str],
+        path: str | Path,
+        *,
+        prompt: str | None = None,
+        name: str | None = None,
+        dtype: str = "float16",
+        token_budget: int | None = None,
+        progress: str | None = "guide",
+        overwrite: bool = False,
+    ) -> "GuideStore":
+        """Embed every distinct text once and keep the vectors.
+
+        A finished store of the same fingerprint is reused, and only the texts that it lacks are embedded.
+
+        Args:
+            guide: a sentence-transformers model, or a function from a list of n texts to an (n, dim) array.
+            texts: all texts that training will touch; repeats cost nothing.
+            path: the store's folder. It appears whole or not at all.
+            prompt: the guide's own prompt (models only), put before every text.
+            name: identifies a function in the fingerprint; change it when the function changes.
+            dtype: ``float16`` (similarities good to about 1e-3), ``float32`` or ``float64``.
+            token_budget: padded tokens in one forward pass.
+            progress: label of the progress bar; none: silent.
+            overwrite: replace a store of another fingerprint instead of refusing it.
+
+        Raises:
+            CacheMismatch: the folder holds the store of another guide, prompt or dtype.
+            ConfigError: a function without a name, or a folder that holds something else.
+            DataError: no texts, or the function returned another number of vectors.
+        """
+        path = Path(path)
+        texts = [canonical(text) for text in distinct(texts)]
+        if not texts:
+            raise DataError("guide store: no texts to embed. Give the training texts.")
+        fields, embed = _source(guide, prompt, name, token_budget, progress)
+        fields["dtype"] = dtype
+        held = None
+        if (path / MANIFEST).is_file() and not overwrite:
+            held = cls.open(path, fields)
+            texts = [text for text, known in zip(texts, held.holds(text_ids(texts)), strict=True) if not known]
+            if not texts:
+                return held
+        elif path.exists() and not overwrite and any(path.iterdir()):
+            raise ConfigError(f"{path}: holds files that are no guide store. Choose another folder or empty this one.")
+        vectors = np.asarray(embed(texts))
+        if vectors.ndim != 2 or len(vectors) != len(texts):
+            raise DataError(f"guide: {len(texts)} texts gave an array of shape {vectors.shape}; wanted (texts, dim).")
+        ids, matrix = text_ids(texts), _unit(vectors).astype(dtype)
+        if held is not None:
+            ids, matrix = np.concatenate([held._ids, ids]), np.concatenate([held._matrix, matrix])
+        order = np.argsort(ids)
+        _write(path, ids[order], matrix[order], fields)
+        return cls.open(path, fields)
+
+    @classmethod
+    def open(cls, path: str | Path, fingerprint: fp.Fingerprint | None = None) -> "GuideStore":
+        """A finished store, memory-mapped.
+
+        Args:
+            path: the store's folder.
+            fingerprint: what the store must be; default: anything.
+
+        Raises:
+            CacheMismatch: unfinished, or of another fingerprint; the message names the fields that differ.
+        """
+        path = Path(path)
+        if not (path / MANIFEST).is_file():
+            raise CacheMismatch(
+                f"guide store {path}: no finished store. Build it: GuideStore.build(guide, texts, path)."
+            )
+        held = json.loads((path / MANIFEST).read_text())["fingerprint"]
+        if fingerprint is not None and (changed := fp.differences(held, fingerprint)):
+            raise CacheMismatch(
+                f"guide store {path} holds fingerprint {fp.short(held)}, this run needs {fp.short(fingerprint)} "
+                f"({', '.join(changed)} changed). Choose another folder or build it again with overwrite=True."
+            )
+        ids, matrix = (np.load(path / file, mmap_mode="r") for file in ("text_ids.npy", "vectors.npy"))
+        return cls(np.asarray(ids), matrix, held, path)
+
+    def holds(self, ids: Int64[np.ndarray, " texts"]) -> Bool[np.ndarray, " texts"]:
+        """Whether the store has a vector for each of these text ids."""
+        return np.asarray(self._ids[self._rows(ids)] == ids)
+
+    def _rows(self, ids: Int64[np.ndarray, " texts"]) -> Int64[np.ndarray, " texts"]:
+        """Where each id stands, or would stand."""
+        return np.minimum(np.searchsorted(self._ids, ids), len(self._ids) - 1)
+
+    def vectors(self, ids: Int64[np.ndarray, " texts"] | Tensor) -> Float[Tensor, "texts dim"]:
+        """Vectors of these text ids, in their order, as float32 (float64 where stored so), on the ids' device.
+
+        Raises:
+            DataError: an id that the store does not hold.
+        """
+        wanted = ids.cpu().numpy() if isinstance(ids, Tensor) else np.asarray(ids)
+        if (missing := ~self.holds(wanted)).any():
+            raise DataError(
+                f"guide store {self.path}: {int(missing.sum())} of {len(wanted)} texts are not in it (first id "
+                f"{int(wanted[missing][0])}). Build it over all training texts: GuideStore.build(guide, texts, path)."
+            )
+        dtype = np.promote_types(self._matrix.dtype, np.float32)
+        found = torch.from_numpy(self._matrix[self._rows(wanted)].astype(dtype))
+        return found.to(ids.device) if isinstance(ids, Tensor) else found
+
+
+def _source(
+    guide: Guide, prompt: str | None, name: str | None, token_budget: int | None, progress: str | None
+) -> tuple[dict[str, str], Embed]:
+    """The fingerprint fields of a guide, and how it embeds."""
+    from sentence_transformers import SentenceTransformer
+
+    if isinstance(guide, SentenceTransformer):
+        embed = partial(encode, guide, prompt=prompt, token_budget=token_budget, progress=progress)
+        return fp.of_model(guide, prompt), embed
+    if name is None:
+        raise ConfigError("guide: a function needs a name, which stands for it in the fingerprint. Give name='...'.")
+    return {"function": name}, guide
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(length > 0, length, 1)
+
+
+def _write(path: Path, ids: Int64[np.ndarray, " texts"], matrix: np.ndarray, fingerprint: fp.Fingerprint) -> None:
+    """Everything in a folder beside the target, the manifest last, then one rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        np.save(work / "text_ids.npy", ids)
+        np.save(work / "vectors.npy", matrix)
+        manifest = {
+            "fingerprint": dict(fingerprint),
+            "texts": len(matrix),
+            "dim": matrix.shape[1],
+            "texts_digest": fp.of_texts(ids),
+        }
+        (work / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+        if path.exists():
+            rmtree(path)
+        os.replace(work, path)
+    finally:
+        if work.exists():
+            rmtree(work)

@@ -1,0 +1,135 @@
+"""Retrieval sets: queries, a corpus, and which entries of the corpus are right for each query."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from zipfile import ZipFile, is_zipfile
+
+from tutelage.errors import DataError
+from tutelage.records.concepts import Label
+from tutelage.records.tables import decode, delimited_rows
+from tutelage.records.texts import canonical, text_id
+
+
+@dataclass(frozen=True)
+class RetrievalSet:
+    """Queries, corpus and relevance by id.
+
+    ``exclude_self``: a corpus entry with the query's own id is left out of that query's ranking (for sets in which
+    every label is a query and an entry). ``cluster``: queries with one value are not independent (labels of
+    one concept), and intervals resample whole clusters.
+
+    Raises:
+        DataError: a relevance row names an unknown query or entry, or no query has a relevant entry.
+    """
+
+    name: str
+    queries: dict[str, str]
+    corpus: dict[str, str]
+    relevance: dict[str, frozenset[str]]
+    exclude_self: bool = False
+    cluster: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if unknown := self.relevance.keys() - self.queries.keys():
+            raise DataError(_unknown(self.name, "query", unknown, len(self.queries)))
+        if missing := frozenset().union(*self.relevance.values()) - self.corpus.keys():
+            raise DataError(_unknown(self.name, "corpus", missing, len(self.corpus)))
+        if not any(self.relevance.values()):
+            raise DataError(f"{self.name}: no query has a relevant entry, so nothing can be measured. Check the qrels.")
+
+
+def _unknown(name: str, what: str, ids: Iterable[str], known: int) -> str:
+    ids = sorted(ids)
+    return (
+        f"{name}: qrels name {len(ids)} unknown {what} id{'s' if len(ids) > 1 else ''} (first: '{ids[0]}'); "
+        f"{known} are known. Use the qrels that belong to these files."
+    )
+
+
+def read_retrieval(path: str | Path, name: str = "", *, lower: bool = False) -> RetrievalSet:
+    """A folder or zip of three files, as TalentCLEF ships them.
+
+    ``queries`` (header ``q_id<TAB>text``), ``corpus_elements`` (header ``c_id<TAB>text``) and ``qrels.tsv`` (no
+    header: ``q_id 0 c_id relevance``, TREC); each may also end in ``.tsv``. A query without a relevant entry is
+    kept here and left out of the means, as everywhere in the field.
+
+    Raises:
+        DataError: a file is missing, a row has the wrong number of columns, an id stands twice, qrels name unknown ids.
+    """
+    path = Path(path)
+    files = _members(path)
+    name = name or path.stem
+    queries = _texts(files, path, ("queries", "queries.tsv"), lower)
+    corpus = _texts(files, path, ("corpus_elements", "corpus_element", "corpus_elements.tsv", "corpus.tsv"), lower)
+    where, text = _pick(files, path, ("qrels.tsv", "qrels"))
+    relevance: dict[str, set[str]] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        cells = line.split()
+        if not cells:
+            continue
+        if len(cells) != 4 or not cells[3].lstrip("-").isdigit():
+            raise DataError(f"{where} row {number}: '{line}'. Wanted four fields: query id, 0, corpus id, relevance.")
+        if int(cells[3]) > 0:
+            relevance.setdefault(cells[0], set()).add(cells[2])
+    return RetrievalSet(name, queries, corpus, {query: frozenset(ids) for query, ids in relevance.items()})
+
+
+def _members(path: Path) -> dict[str, bytes]:
+    """File name (without folders) -> content; a zip's single inner folder is looked through."""
+    if path.is_dir():
+        return {file.name: file.read_bytes() for file in path.iterdir() if file.is_file()}
+    if path.is_file() and is_zipfile(path):
+        with ZipFile(path) as archive:
+            return {Path(info.filename).name: archive.read(info) for info in archive.infolist() if not info.is_dir()}
+    raise DataError(f"{path}: neither a folder nor a zip. Wanted one with queries, corpus_elements and qrels.tsv.")
+
+
+def _pick(files: dict[str, bytes], path: Path, names: tuple[str, ...]) -> tuple[str, str]:
+    for name in names:
+        if name in files:
+            where = str(path / name)
+            return where, decode(files[name], where)
+    raise DataError(f"{path}: no file '{names[0]}'. Found: {', '.join(sorted(files)) or 'nothing'}.")
+
+
+def _texts(files: dict[str, bytes], path: Path, names: tuple[str, ...], lower: bool) -> dict[str, str]:
+    where, content = _pick(files, path, names)
+    texts: dict[str, str] = {}
+    for number, row in delimited_rows(content, where, "\t"):
+        if len(row) != 2:
+            raise DataError(f"{where} row {number}: {len(row)} columns. Wanted two: id and text, split by a tab.")
+        key, value = row.values()
+        text = canonical(value, lower=lower)
+        if not text:
+            raise DataError(f"{where} row {number}: the text is empty. Remove the row or fix its source.")
+        if key in texts:
+            raise DataError(f"{where} row {number}: id '{key}' stands twice. Ids must be unique.")
+        texts[key] = text
+    return texts
+
+
+def labels_set(name: str, labels: Iterable[Label]) -> RetrievalSet:
+    """Every label is a query; the corpus is all labels; right are the other labels of its concept.
+
+    A text that stands under several concepts is one entry, right for all of them. Ids are text ids, so a query's
+    own entry is known and left out. Labels without a partner stay in the corpus and ask nothing.
+    """
+    concepts: dict[str, set[str]] = {}  # text id -> concepts
+    members: dict[str, set[str]] = {}  # concept -> text ids
+    texts: dict[str, str] = {}
+    for label in labels:
+        key = str(text_id(label.text))
+        texts[key] = label.text
+        concepts.setdefault(key, set()).add(label.concept)
+        members.setdefault(label.concept, set()).add(key)
+    relevance = {key: frozenset().union(*(members[c] for c in owners)) - {key} for key, owners in concepts.items()}
+    relevance = {key: right for key, right in relevance.items() if right}
+    return RetrievalSet(
+        name,
+        queries={key: texts[key] for key in relevance},
+        corpus=texts,
+        relevance=relevance,
+        exclude_self=True,
+        cluster={key: min(concepts[key]) for key in relevance},
+    )

@@ -1,0 +1,131 @@
+"""Data by name: `sample:en`, `esco:en,de`, `talentclef:en`, `esco-heldout:en`, or a path of the user's own.
+
+Real data lies in the folder that ``--data`` or ``TUTELAGE_DATA`` names, laid out as::
+
+    esco/en.csv.gz ...        the occupations files of ESCO's CSV download, one a language (.csv or .csv.gz)
+    talentclef25/train/       en.tsv ...             TalentCLEF 2025 Task A training pairs
+    talentclef25/validation/  en/ es/ de/ zh/        queries, corpus_elements, qrels.tsv
+
+Without it the sample inside the package serves: small, our own, for trying things out.
+"""
+
+import os
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+
+from datasets import Dataset
+
+from tutelage.errors import ConfigError, DataError
+from tutelage.records.concepts import Concept, Label, labels_of
+from tutelage.records.esco import read_esco
+from tutelage.records.pairs import read_pairs
+from tutelage.records.retrieval import RetrievalSet, labels_set, read_retrieval
+from tutelage.records.splits import HELD_OUT_SHARE, split_by_concept
+from tutelage.records.tables import read_text
+from tutelage.records.talentclef import read_talentclef_pairs
+from tutelage.records.texts import canonical, distinct
+
+SAMPLE = Path(str(files("tutelage.records") / "sample"))
+TAXONOMIES = ("sample", "esco")
+HOW_TO_GET_DATA = (
+    "Get ESCO as CSV from https://esco.ec.europa.eu (Download) and TalentCLEF from doi:10.5281/zenodo.14002665, lay "
+    "them out as esco/en.csv and talentclef25/validation/en/, and name the folder in TUTELAGE_DATA or --data."
+)
+
+
+def data_folder(given: str | Path | None = None) -> Path | None:
+    """The folder of real data: ``given``, else ``TUTELAGE_DATA``, else none.
+
+    Raises:
+        ConfigError: the folder named does not exist.
+    """
+    named = given or os.environ.get("TUTELAGE_DATA")
+    if not named:
+        return None
+    if not Path(named).is_dir():
+        raise ConfigError(f"data folder {named}: no such folder. {HOW_TO_GET_DATA}")
+    return Path(named)
+
+
+def concepts(name: str, folder: Path | None = None) -> list[Concept]:
+    """Concepts of ``sample:LANGUAGES`` or ``esco:LANGUAGES`` (languages joined by commas).
+
+    Raises:
+        ConfigError: an unknown taxonomy or language, or real data asked for where there is none.
+    """
+    taxonomy, _, languages = name.partition(":")
+    if taxonomy not in TAXONOMIES or not languages:
+        raise ConfigError(f"'{name}': unknown labels. Wanted sample:LANGUAGE or esco:LANGUAGE, as in esco:en,de.")
+    home = SAMPLE if taxonomy == "sample" else _real(name, folder) / "esco"
+    found = {file.name.split(".")[0]: file for file in sorted(home.glob("*.csv*"))} if home.is_dir() else {}
+    if missing := [language for language in languages.split(",") if language not in found]:
+        raise ConfigError(
+            f"'{name}': no labels in '{missing[0]}'. {home} has: {', '.join(found) or 'no CSV file'}."
+            + ("" if taxonomy == "sample" else f" {HOW_TO_GET_DATA}")
+        )
+    return [concept for language in languages.split(",") for concept in _read(found[language], language)]
+
+
+@lru_cache(maxsize=32)  # one run asks for the same language's file for training, held-out and search
+def _read(path: Path, language: str) -> list[Concept]:
+    return read_esco(path, language)
+
+
+def labels(name: str, folder: Path | None = None) -> list[Label]:
+    """Labels of ``sample:LANGUAGES``, ``esco:LANGUAGES``, or of a file with one label a line.
+
+    Raises:
+        ConfigError, DataError: as `concepts`; an empty file.
+    """
+    if name.partition(":")[0] in TAXONOMIES:
+        return labels_of(concepts(name, folder))
+    texts = distinct(text for line in read_text(Path(name)).splitlines() if (text := canonical(line)))
+    if not texts:
+        raise DataError(f"{name}: no label in it. Wanted one label a line.")
+    return [Label(text, concept=text, group="", language="") for text in texts]
+
+
+def pairs(name: str, folder: Path | None = None, columns: tuple[str, ...] = ("anchor", "positive")) -> Dataset:
+    """Training pairs of ``talentclef:LANGUAGE``, or of a table (JSONL, CSV, TSV, Parquet, a hub dataset)."""
+    kind, _, language = name.partition(":")
+    if kind != "talentclef":
+        return read_pairs(name, columns)
+    home = _real(name, folder) / "talentclef25" / "train"
+    for file in (f"{language}.tsv", f"{language}.resampled.tsv", f"taskA_training_{language}.tsv"):
+        if (home / file).is_file():
+            return read_talentclef_pairs(home / file)
+    raise ConfigError(f"'{name}': {home} has no {language}.tsv. {HOW_TO_GET_DATA}")
+
+
+def retrieval_set(
+    name: str, folder: Path | None = None, *, share: float = HELD_OUT_SHARE, seed: int = 0
+) -> RetrievalSet:
+    """An evaluation set by name: ``sample-heldout:en``, ``esco-heldout:en``, ``talentclef:en``, a folder or a zip.
+
+    Held-out sets hold the labels of the concepts that a split with this ``share`` and ``seed`` keeps from training.
+
+    Raises:
+        ConfigError, DataError: nothing of that name; a fault in its files.
+    """
+    kind, _, language = name.partition(":")
+    if kind.removesuffix("-heldout") in TAXONOMIES and kind.endswith("-heldout"):
+        source = labels(f"{kind.removesuffix('-heldout')}:{language}", folder)
+        return labels_set(name, split_by_concept(source, share, seed)[1])
+    if kind == "talentclef":
+        home = _real(name, folder) / "talentclef25" / "validation" / language
+        if not home.is_dir():
+            raise ConfigError(f"'{name}': no folder {home}. {HOW_TO_GET_DATA}")
+        return read_retrieval(home, name)
+    if not Path(name).exists():
+        raise ConfigError(
+            f"'{name}': neither a set by name nor a folder. Names: sample-heldout:LANGUAGE, esco-heldout:LANGUAGE, "
+            "talentclef:LANGUAGE; a folder or zip holds queries, corpus_elements and qrels.tsv."
+        )
+    return read_retrieval(name)
+
+
+def _real(name: str, folder: Path | None) -> Path:
+    if folder is None:
+        raise ConfigError(f"'{name}' needs real data and no data folder is named. {HOW_TO_GET_DATA}")
+    return folder

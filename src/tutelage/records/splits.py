@@ -1,0 +1,59 @@
+"""Splits by concept: what a model is judged on shares no concept and no label text with what it learned from."""
+
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+
+from tutelage.errors import DataError
+from tutelage.records.concepts import Label
+from tutelage.records.texts import canonical
+
+HELD_OUT_SHARE = 0.1
+
+
+def is_held_out(concept: str, share: float = HELD_OUT_SHARE, seed: int = 0) -> bool:
+    """Whether a concept is held out: decided by its own name, so languages, releases and runs agree.
+
+    The concept's keyed hash, read as a number in [0, 1), lies below ``share``.
+    """
+    digest = blake2b(concept.encode(), digest_size=8, key=seed.to_bytes(8, "little")).digest()
+    return int.from_bytes(digest, "little") / 2**64 < share
+
+
+def split_by_concept(
+    labels: Iterable[Label], share: float = HELD_OUT_SHARE, seed: int = 0
+) -> tuple[list[Label], list[Label]]:
+    """Labels to train on, labels held out.
+
+    A text that also names a held-out concept leaves the training side, whatever concept it stands under there:
+    about one ESCO label in a hundred is shared by several concepts.
+    """
+    labels = list(labels)
+    held_out = [label for label in labels if is_held_out(label.concept, share, seed)]
+    secret = {comparable(label.text) for label in held_out}
+    train = [
+        label
+        for label in labels
+        if not is_held_out(label.concept, share, seed) and comparable(label.text) not in secret
+    ]
+    refuse_leak((label.text for label in train), (label.text for label in held_out))
+    return train, held_out
+
+
+def comparable(text: str) -> str:
+    """The form in which a leak is looked for: canonical, case folded, inner white space as one blank."""
+    return " ".join(canonical(text).casefold().split())
+
+
+def refuse_leak(train: Iterable[str], held_out: Iterable[str]) -> None:
+    """Raise when a text stands on both sides.
+
+    Raises:
+        DataError: the count of shared texts and the first few of them.
+    """
+    shared: Sequence[str] = sorted({comparable(t) for t in train} & {comparable(t) for t in held_out})
+    if shared:
+        shown = ", ".join(f"'{text}'" for text in shared[:3])
+        raise DataError(
+            f"the split leaks: {len(shared)} text{'s' if len(shared) > 1 else ''} stand in training and held-out data "
+            f"(first: {shown}). Remove them from one side or split by concept."
+        )

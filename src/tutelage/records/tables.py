@@ -1,0 +1,143 @@
+"""Tables of text from JSONL, CSV, TSV, Parquet or a hub dataset, with every fault named by file and row."""
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, load_dataset
+
+from tutelage.errors import DataError
+from tutelage.records.texts import canonical
+
+Row = dict[str, Any]
+
+# ESCO descriptions and passages exceed the module's default of 128 KiB in some releases.
+csv.field_size_limit(16 * 1024 * 1024)
+
+
+def read_text(path: Path) -> str:
+    """The whole file as text (UTF-8, with or without a byte-order mark, plain or gzipped).
+
+    Raises:
+        DataError: the file is missing or not UTF-8; the message gives the line and the byte.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such file. Give the path of an existing file.")
+    raw = path.read_bytes()
+    if path.suffix == ".gz":
+        raw = gzip.decompress(raw)
+    return decode(raw, str(path))
+
+
+def decode(raw: bytes, where: str) -> str:
+    """UTF-8 bytes as text; ``where`` names the file in the error."""
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as fault:
+        line = raw.count(b"\n", 0, fault.start) + 1
+        raise DataError(
+            f"{where} line {line}: byte 0x{raw[fault.start]:02x} is not UTF-8. Save the file as UTF-8 and run again."
+        ) from None
+
+
+def read_rows(source: str | Path) -> tuple[str, Iterator[tuple[int, Row]]]:
+    """Numbered rows of a table, by the file's ending; a name that is no file is asked of the hub.
+
+    Row numbers are those an editor shows: the header of a CSV file is row 1.
+
+    Raises:
+        DataError: nothing of that name, an unknown ending, a row that does not parse.
+    """
+    path = Path(source)
+    ending = path.name.removesuffix(".gz").rpartition(".")[2].lower()
+    if path.is_dir():
+        raise DataError(f"{path}: a folder, where a table was wanted. Name one JSONL, CSV, TSV or Parquet file.")
+    if not path.is_file() and (path.suffix or path.is_absolute()):
+        raise DataError(f"{path}: no such file. Give the path of an existing JSONL, CSV, TSV or Parquet file.")
+    if not path.is_file():
+        return str(source), enumerate(_hub_rows(str(source)), start=1)
+    if ending in ("jsonl", "ndjson"):
+        return str(path), _jsonl_rows(read_text(path), str(path))
+    if ending in ("csv", "tsv"):
+        return str(path), delimited_rows(read_text(path), str(path), "\t" if ending == "tsv" else ",")
+    if ending == "parquet":
+        return str(path), enumerate(Dataset.from_parquet(str(path)), start=1)
+    raise DataError(f"{path}: unknown ending '.{ending}'. Wanted: .jsonl, .csv, .tsv (each also .gz) or .parquet.")
+
+
+def delimited_rows(text: str, where: str, delimiter: str) -> Iterator[tuple[int, Row]]:
+    """Rows of a CSV (quoted) or TSV (never quoted: a quotation mark is a character like any other)."""
+    lines = io.StringIO(text, newline="")
+    if delimiter == "\t":
+        reader = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
+    else:
+        reader = csv.reader(lines, delimiter=delimiter)
+    header = next(reader, None)
+    if not header:
+        raise DataError(f"{where}: empty file. Wanted a header line and at least one row.")
+    for cells in reader:
+        if not cells:
+            continue
+        if len(cells) != len(header):
+            raise DataError(
+                f"{where} row {reader.line_num}: {len(cells)} columns, the header has {len(header)}. "
+                f"Mend the row (a stray {'tab' if delimiter == chr(9) else 'comma or quotation mark'}?)."
+            )
+        yield reader.line_num, dict(zip(header, cells, strict=True))
+
+
+def _jsonl_rows(text: str, where: str) -> Iterator[tuple[int, Row]]:
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as fault:
+            raise DataError(
+                f"{where} row {number}: not JSON ({fault.msg} at character {fault.pos + 1}). "
+                "One object a line is wanted."
+            ) from None
+        if not isinstance(row, dict):
+            raise DataError(f"{where} row {number}: a JSON {type(row).__name__}, where an object was wanted.")
+        yield number, row
+
+
+def _hub_rows(name: str) -> Dataset:
+    repository, _, split = name.partition("#")
+    try:
+        return load_dataset(repository, split=split or "train")
+    except Exception as fault:  # the hub client raises a dozen unrelated types; all mean: not to be had
+        raise DataError(
+            f"{name}: neither a file nor a hub dataset ({type(fault).__name__}: {str(fault).splitlines()[0][:120]}). "
+            "Give a .jsonl, .csv, .tsv or .parquet file, or a hub name such as owner/dataset#split."
+        ) from None
+
+
+def text_columns(source: str | Path, columns: Sequence[str], *, lower: bool = False) -> Iterator[list[str]]:
+    """The named columns of each row as canonical texts.
+
+    Raises:
+        DataError: a column is missing or a text is empty; the message names file, row and column.
+    """
+    where, rows = read_rows(source)
+    for number, row in rows:
+        yield [_cell(row, column, f"{where} row {number}", lower) for column in columns]
+
+
+def _cell(row: Row, column: str, where: str, lower: bool) -> str:
+    if column not in row:
+        raise DataError(
+            f"{where}: no column '{column}'. Columns: {', '.join(map(str, row))}. "
+            "Rename a column or name yours in the recipe (data.train[].columns)."
+        )
+    value = row[column]
+    if not isinstance(value, str):
+        raise DataError(f"{where}: '{column}' is {type(value).__name__}, where text was wanted. Mend the row.")
+    text = canonical(value, lower=lower)
+    if not text:
+        raise DataError(f"{where}: '{column}' is empty. Remove the row or fix its source.")
+    return text

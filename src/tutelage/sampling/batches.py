@@ -1,0 +1,128 @@
+"""Batches in which no text, and if wished no concept, stands twice.
+
+Both samplers follow sentence-transformers' sampler interface: give the class as ``batch_sampler`` to its training
+arguments. Batches depend on seed and epoch alone, so a resumed run meets the batches it would have met.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int64
+from sentence_transformers.base.sampler import DefaultBatchSampler
+
+from tutelage.errors import DataError
+from tutelage.records.pairs import CONCEPT, IDENTITY_COLUMNS
+from tutelage.records.texts import text_ids
+
+# Concept names and texts share one id space in `first_fit`; the mark keeps a concept from colliding with its label.
+CONCEPT_MARK = "\x00concept\x00"
+
+
+def first_fit(
+    ids: Int64[np.ndarray, "rows columns"], order: Int64[np.ndarray, " picked"], batch_size: int
+) -> list[list[int]]:
+    """Each row of ``order`` in the first batch that has room and holds none of the row's ids.
+
+    Rows of one id thus stand in ascending batches; nothing is lost and nothing repeated. One pass, no rescans.
+
+    >>> first_fit(np.array([[1, 2], [1, 3], [4, 5]]), np.arange(3), batch_size=2)
+    [[0, 2], [1]]
+    """
+    batches: list[list[int]] = []
+    free: dict[int, int] = {}  # id -> first batch after the last one that holds it
+    room: list[int] = []  # batch -> a batch at or after it that may have room, found by path halving
+
+    for row in order.tolist():
+        keys = ids[row].tolist()
+        at = max(free.get(key, 0) for key in keys)
+        while at < len(room) and room[at] != at:
+            room[at] = room[room[at]] if room[at] < len(room) else room[at]
+            at = room[at]
+        while at >= len(batches):
+            batches.append([])
+            room.append(len(room))
+        batches[at].append(row)
+        if len(batches[at]) == batch_size:
+            room[at] = at + 1
+        for key in keys:
+            free[key] = at + 1
+    return batches
+
+
+class NoDuplicateBatches(DefaultBatchSampler):
+    """Every example once an epoch; no text twice in a batch, in whichever column it stands.
+
+    Where a text stands in more rows than there are full batches, the last batches are smaller (``drop_last`` leaves
+    out every batch that is not full).
+
+    Example::
+
+        args = SentenceTransformerTrainingArguments("out", batch_sampler=NoDuplicateBatches)
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        batch_size: int,
+        drop_last: bool,
+        valid_label_columns: list[str] | None = None,
+        generator: Any = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(
+            dataset,
+            batch_size=batch_size,
+            drop_last=drop_last,
+            valid_label_columns=valid_label_columns,
+            generator=generator,
+            seed=seed,
+        )
+        unread = {*IDENTITY_COLUMNS, *(valid_label_columns or [])}
+        columns = [text_ids(dataset[name]) for name in dataset.column_names if name not in unread]
+        self._ids = np.stack(columns, axis=1)
+        self._planned: tuple[int, list[list[int]]] | None = None
+
+    def _order(self, random: np.random.Generator) -> Int64[np.ndarray, " picked"]:
+        return random.permutation(len(self._ids))
+
+    def _batches(self) -> list[list[int]]:
+        if self._planned is None or self._planned[0] != self.epoch:
+            random = np.random.default_rng((self.seed or 0, self.epoch))
+            batches = first_fit(self._ids, self._order(random), self.batch_size)
+            kept = [batch for batch in batches if len(batch) == self.batch_size or not self.drop_last]
+            self._planned = (self.epoch, kept)
+        return self._planned[1]
+
+    def __iter__(self) -> Iterator[list[int]]:
+        yield from self._batches()
+
+    def __len__(self) -> int:
+        return len(self._batches())
+
+
+class ConceptBatches(NoDuplicateBatches):
+    """Every concept once an epoch with one of its pairs, drawn anew each epoch: no two rows of a batch share a concept.
+
+    The data needs a ``concept`` column (`tutelage.records.pairs.concept_pairs` makes one). Large concepts thus weigh
+    no more than small ones, and a same-concept "negative", the commonest false negative of a taxonomy, cannot arise.
+
+    Raises:
+        DataError: no ``concept`` column.
+    """
+
+    def __init__(self, dataset: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(dataset, *args, **kwargs)
+        if CONCEPT not in dataset.column_names:
+            raise DataError(
+                f"concept sampler: no column '{CONCEPT}'. Columns: {', '.join(dataset.column_names)}. "
+                "Use sampler: no_duplicates, or data with concepts."
+            )
+        concepts = text_ids(CONCEPT_MARK + name for name in dataset[CONCEPT])
+        self._ids = np.column_stack([self._ids, concepts])
+        by_concept = np.argsort(concepts, kind="stable")
+        self._rows = np.split(by_concept, np.flatnonzero(np.diff(concepts[by_concept])) + 1)
+
+    def _order(self, random: np.random.Generator) -> Int64[np.ndarray, " picked"]:
+        picked = [rows[random.integers(len(rows))] for rows in self._rows]
+        return random.permutation(np.array(picked, dtype=np.int64))

@@ -1,0 +1,142 @@
+"""The guided loss as a sentence-transformers trainer meets it: features in, a scalar out."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, get_args
+
+import torch
+from torch import Tensor, nn
+
+from tutelage.encode.encoder import Features, embed_columns
+from tutelage.errors import ConfigError, DataError
+from tutelage.guide.store import GuideStore
+from tutelage.losses import Drops, Embedded, guided_contrastive
+from tutelage.losses.masks import MarginStrategy
+from tutelage.records.pairs import CONCEPT
+from tutelage.train.collate import GROUP_ID, TEXT_ID, GuidedCollator
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+
+class GuidedLoss(nn.Module):
+    """GISTEmbed's loss over a guide store: in-batch negatives, without those that are right answers too.
+
+    The formula and the four rules stand in `tutelage.losses.guided_contrastive`. The guide does not run here: its
+    vectors are looked up by text id, so the collator must be this loss's own.
+
+    Args:
+        model: the encoder to train.
+        guide_store: the guide's vectors of all training texts; None: no guide rule (multiple-negatives ranking).
+        temperature: divides similarities; 0.01-0.1 is usual for cosine.
+        margin: guide ceiling = similarity of the positive - margin; above 0 drops more candidates.
+        margin_strategy: ``absolute``, or ``relative`` (ceiling = s - |s| margin).
+        contrast_anchors: anchors compete with each other.
+        contrast_positives: positives compete with each other.
+        drop_same_text: never push a text away from itself.
+        drop_same_group: nor from a text of its own group (where the data has a group column).
+        token_budget: padded tokens in one forward pass; default: by device.
+
+    Inputs: (anchor, positive) or (anchor, positive, negative, ...) columns; no labels.
+
+    Raises:
+        ConfigError: temperature <= 0 or an unknown margin strategy.
+        DataError: a batch without text ids, with one column, or with texts that the store lacks.
+
+    Example (two lines differ from a stock script: the loss and the collator)::
+
+        store = GuideStore.build(guide, dataset["anchor"] + dataset["positive"], "guides/minilm")
+        loss = GuidedLoss(model, store, temperature=0.05)
+        SentenceTransformerTrainer(model=model, train_dataset=dataset, loss=loss, data_collator=loss.collator()).train()
+    """
+
+    def __init__(
+        self,
+        model: "SentenceTransformer",
+        guide_store: GuideStore | None,
+        *,
+        temperature: float = 0.01,
+        margin: float = 0.0,
+        margin_strategy: MarginStrategy = "absolute",
+        contrast_anchors: bool = True,
+        contrast_positives: bool = True,
+        drop_same_text: bool = True,
+        drop_same_group: bool = True,
+        token_budget: int | None = None,
+    ) -> None:
+        super().__init__()
+        if not temperature > 0:
+            raise ConfigError(f"temperature is {temperature}; it divides similarities and must be above 0.")
+        if margin_strategy not in get_args(MarginStrategy):
+            raise ConfigError(
+                f"margin_strategy is '{margin_strategy}'. Options: {', '.join(get_args(MarginStrategy))}."
+            )
+        self.model = model
+        self.guide_store = guide_store
+        self.options: dict[str, Any] = {
+            "temperature": temperature,
+            "margin": margin,
+            "margin_strategy": margin_strategy,
+            "contrast_anchors": contrast_anchors,
+            "contrast_positives": contrast_positives,
+            "drop_same_text": drop_same_text,
+            "drop_same_group": drop_same_group,
+        }
+        self.token_budget = token_budget
+        self._drops: list[Drops] = []
+
+    def collator(self, *, group_column: str | None = CONCEPT, **options: Any) -> GuidedCollator:
+        """The data collator this loss needs; ``options`` go to sentence-transformers' collator (``prompts`` ...)."""
+        return GuidedCollator(self.model.preprocess, group_column=group_column, **options)
+
+    def forward(self, sentence_features: Iterable[Features], labels: Tensor | None = None) -> Tensor:
+        """Mean loss of one batch."""
+        columns = [dict(column) for column in sentence_features]
+        if len(columns) < 2:
+            raise DataError(f"the batch has {len(columns)} text column; an anchor and a positive at least are wanted.")
+        if any(TEXT_ID not in column for column in columns):
+            raise DataError(
+                "the batch carries no text ids. Give the trainer this loss's collator: data_collator=loss.collator()."
+            )
+        ids = [column.pop(TEXT_ID) for column in columns]
+        groups = [column.pop(GROUP_ID, None) for column in columns]
+        vectors = embed_columns(self.model, columns, token_budget=self.token_budget)
+        guides = [None if self.guide_store is None else self.guide_store.vectors(i) for i in ids]
+        anchor, positive, *negatives = (Embedded(*parts) for parts in zip(vectors, guides, ids, groups, strict=True))
+        negative = None
+        if negatives:
+            negative = Embedded(
+                torch.cat([column.vectors for column in negatives]),
+                None if self.guide_store is None else torch.cat([g for g in guides[2:] if g is not None]),
+                torch.cat(ids[2:]),
+            )
+        loss, drops = guided_contrastive(anchor, positive, negative, **self.options)
+        if self.training:
+            self._drops.append(drops)
+        return loss
+
+    def drop_rates(self) -> dict[str, float]:
+        """Share of candidates that each rule dropped since this was last asked; empty when nothing was trained."""
+        if not self._drops:
+            return {}
+        counts = torch.stack([drops.counts for drops in self._drops]).sum(0)
+        candidates = torch.stack([drops.candidates for drops in self._drops]).sum()
+        self._drops.clear()
+        return Drops(counts, candidates).rates()
+
+    def get_config_dict(self) -> dict[str, Any]:
+        """What the model card says of this loss."""
+        return {"guide": repr(self.guide_store.fingerprint) if self.guide_store else None, **self.options}
+
+    @property
+    def citation(self) -> str:
+        """BibTeX for the model card."""
+        return """
+@misc{solatorio2024gistembed,
+    title={GISTEmbed: Guided In-sample Selection of Training Negatives for Text Embedding Fine-tuning},
+    author={Aivin V. Solatorio},
+    year={2024},
+    eprint={2402.16829},
+    archivePrefix={arXiv},
+    primaryClass={cs.LG}
+}
+"""
