@@ -16,9 +16,9 @@ _HOME = {
 __all__ = ["__version__", *_HOME]
 
 if TYPE_CHECKING:
-    from tutelage.guide.store import GuideStore
-    from tutelage.train.objective import GuidedLoss
-    from tutelage.train.trainer import GuidedTrainer
+    from tutelage.guide.store import GuideStore as GuideStore
+    from tutelage.train.objective import GuidedLoss as GuidedLoss
+    from tutelage.train.trainer import GuidedTrainer as GuidedTrainer
 
 
 def __getattr__(name: str) -> Any:

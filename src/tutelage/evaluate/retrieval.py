@@ -1,8 +1,8 @@
 """How well a model ranks a corpus for each query: encode once, rank in tiles, metrics on arrays."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -106,36 +106,32 @@ def evaluate_retrieval(
 
 
 class RetrievalEvaluator(SentenceEvaluator):
-    """The same as sentence-transformers' trainer wants it: call it with a model, get ``{name}_cosine_{metric}``.
+    """One set as sentence-transformers' trainer wants it: call it with a model, get ``{name}_cosine_{metric}``.
 
-    Names of sets are written with "-" for ":", so that the keys are legal everywhere (``talentclef-en_cosine_map``).
+    The name is the set's, with "-" for ":" and ",", so that the keys are legal everywhere (``talentclef-en_cosine_map``).
+    ``result`` keeps the per-query values of the last call.
 
     Example::
 
-        SentenceTransformerTrainer(..., evaluator=RetrievalEvaluator([retrieval_set("esco-heldout:en", folder)]))
+        SentenceTransformerTrainer(..., evaluator=RetrievalEvaluator(retrieval_set("esco-heldout:en", folder)))
     """
 
-    def __init__(self, sets: Sequence[RetrievalSet], *, metrics: Sequence[str] = DEFAULT_METRICS, main: str = "map"):
+    def __init__(self, retrieval: RetrievalSet, *, metrics: Sequence[str] = DEFAULT_METRICS, main: str = "map"):
         super().__init__()
-        self.sets, self.metrics = list(sets), list(dict.fromkeys([*metrics, main]))
-        self.primary_metric = f"{key_name(sets[0].name)}_cosine_{main}"
-        self.results: dict[str, RetrievalResult] = {}
+        self.retrieval, self.metrics = retrieval, list(dict.fromkeys([*metrics, main]))
+        self.name = key_name(retrieval.name)
+        self.primary_metric = f"cosine_{main}"
+        self.result: RetrievalResult | None = None
 
     def __call__(  # type: ignore[override]  # the base admits any model; these sets need one of texts
         self, model: "SentenceTransformer", output_path: str | None = None, epoch: int = -1, steps: int = -1
     ) -> dict[str, float]:
-        """Metrics of every set; ``self.results`` keeps the per-query values of this call."""
-        self.results = {
-            retrieval.name: evaluate_retrieval(model, retrieval, metrics=self.metrics, progress=False)
-            for retrieval in self.sets
-        }
-        values = prefixed({name: result.means for name, result in self.results.items()})
+        """Every metric of the set; the figures also go to the model's card."""
+        self.result = evaluate_retrieval(model, self.retrieval, metrics=self.metrics)
+        means = {f"cosine_{metric}": value for metric, value in self.result.means.items()}
+        values = self.prefix_name_to_metrics(means, self.name)
         self.store_metrics_in_model_card_data(model, values, epoch, steps)
         return values
-
-    def get_config_dict(self) -> dict[str, Any]:
-        """What the model card says of this evaluator."""
-        return {"sets": [retrieval.name for retrieval in self.sets]}
 
 
 def key_name(name: str) -> str:
@@ -145,10 +141,3 @@ def key_name(name: str) -> str:
     'talentclef-en'
     """
     return name.replace(":", "-").replace(",", "-").replace("/", "-")
-
-
-def prefixed(values: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """Set name -> metric -> value as one flat mapping with sentence-transformers' keys."""
-    return {
-        f"{key_name(name)}_cosine_{metric}": value for name, means in values.items() for metric, value in means.items()
-    }

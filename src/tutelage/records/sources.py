@@ -10,6 +10,7 @@ Without it the sample inside the package serves: small, our own, for trying thin
 """
 
 import os
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -123,6 +124,22 @@ def retrieval_set(
             "talentclef:LANGUAGE; a folder or zip holds queries, corpus_elements and qrels.tsv."
         )
     return read_retrieval(name)
+
+
+def named_sets(asked: Sequence[str]) -> tuple[list[str], Path | None]:
+    """What a list of set names, set folders and at most one folder of real data asks for.
+
+    Returns:
+        The names of the sets, and the folder of real data. With no set named: all that the folder has, else the
+        held-out sample.
+    """
+    roots = [name for name in asked if any((Path(name) / part).is_dir() for part in ("esco", "talentclef25"))]
+    folder = data_folder(roots[0] if roots else None)
+    names = [name for name in asked if name not in roots]
+    if not names and folder is not None:
+        names = [f"talentclef:{home.parent.name}" for home in folder.glob("talentclef25/validation/*/qrels.tsv")]
+        names = ["esco-heldout:en"] * any((folder / "esco").glob("en.csv*")) + sorted(names)
+    return names or ["sample-heldout:en"], folder
 
 
 def _real(name: str, folder: Path | None) -> Path:

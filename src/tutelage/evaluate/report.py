@@ -1,0 +1,120 @@
+"""The report of a run: data first (`report.json`); tables are made from it."""
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from tutelage.evaluate.retrieval import RetrievalResult
+from tutelage.evaluate.significance import paired_difference
+
+REPORT = "report.json"
+PACKAGES = ("tutelage", "torch", "sentence-transformers", "transformers", "datasets", "accelerate")
+
+
+def compare(before: Mapping[str, RetrievalResult], after: Mapping[str, RetrievalResult]) -> dict[str, dict[str, Any]]:
+    """``before``, ``after`` and ``difference`` (mean, 95 % interval, wins, ties, losses): set -> metric -> value."""
+    return {
+        "before": {name: result.means for name, result in before.items()},
+        "after": {name: result.means for name, result in after.items()},
+        "difference": {
+            name: {
+                metric: paired_difference(values, after[name].values[metric], result.cluster).to_dict()
+                for metric, values in result.values.items()
+            }
+            for name, result in before.items()
+        },
+        "queries": {name: len(result.queries) for name, result in after.items()},
+    }
+
+
+def provenance() -> dict[str, Any]:
+    """When, where and with what a figure was measured."""
+    return {
+        "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "commit": _commit(),
+        "versions": {package: version(package) for package in PACKAGES} | {"python": platform.python_version()},
+        "machine": {
+            "system": f"{platform.system()} {platform.machine()}",
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        },
+    }
+
+
+def _commit() -> str | None:
+    """The checkout's commit, with "+" where files differ from it; none outside a checkout."""
+    here = Path(__file__).parent
+    command = ["git", "-C", str(here), "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _processor() -> str:
+    """The processor's name as Linux tells it, else what Python knows."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """The whole file or nothing: written beside the target, flushed to disk, renamed."""
+    beside = path.with_name(f".{path.name}.partial")
+    with beside.open("w", encoding="utf-8") as file:
+        json.dump(content, file, indent=2, ensure_ascii=False)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(beside, path)
+
+
+SHOWN = ("map", "map@500", "ndcg@200", "mrr@10", "accuracy@1")
+
+
+HEADINGS = ("set", "queries", "metric", "before", "after", "gain", "95 % interval")
+
+
+def before_after_rows(report: Mapping[str, Any], metrics: Sequence[str] = ("map", "ndcg@200")) -> list[list[str]]:
+    """The rows of every before/after table, under `HEADINGS`."""
+    rows = []
+    for name, difference in report["difference"].items():
+        for metric in (metric for metric in metrics if metric in difference):
+            before, after = (f"{report[stage][name][metric]:.4f}" for stage in ("before", "after"))
+            gain, low, high = (f"{difference[metric][key]:+.4f}" for key in ("mean", "low", "high"))
+            rows.append([name, str(report["queries"][name]), metric, before, after, gain, f"{low} {high}"])
+    return rows
+
+
+def before_after_table(report: Mapping[str, Any]) -> Table:
+    """The run's result on one screen of 80 columns."""
+    table = Table(
+        title=f"{report['name']}: before and after", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
+    for heading in HEADINGS:
+        table.add_column(heading, justify="left" if heading in ("set", "metric") else "right", no_wrap=True)
+    for row in before_after_rows(report):
+        table.add_row(*row)
+    return table
+
+
+def metrics_table(means: Mapping[str, Mapping[str, float]], metrics: Sequence[str] = SHOWN) -> Table:
+    """One model on several sets: a row a set, a column a metric."""
+    table = Table("set", *metrics, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name, values in means.items():
+        table.add_row(name, *(f"{values[metric]:.4f}" for metric in metrics))
+    return table

@@ -1,0 +1,50 @@
+"""Exact search: the nearest labels of each query, by cosine similarity."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from tutelage.encode.encoder import encode
+from tutelage.records.concepts import Label
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+
+class Hit(NamedTuple):
+    """A label and its cosine similarity to the query."""
+
+    label: Label
+    score: float
+
+
+@dataclass(frozen=True)
+class LabelIndex:
+    """Labels with their unit vectors, held in memory.
+
+    Example::
+
+        index = LabelIndex.build(model, labels("esco:en", data_folder()))
+        index.search(model, ["senior java dev"], k=5)[0]
+    """
+
+    labels: Sequence[Label]
+    vectors: Float[np.ndarray, "labels dim"]
+
+    @classmethod
+    def build(cls, model: "SentenceTransformer", labels: Sequence[Label], *, progress: bool = True) -> "LabelIndex":
+        """Embed the labels; equal texts of one concept stand once."""
+        labels = list({(label.text, label.concept): label for label in labels}.values())
+        return cls(labels, encode(model, [label.text for label in labels], progress="corpus" if progress else None))
+
+    def search(self, model: "SentenceTransformer", queries: Sequence[str], k: int = 5) -> list[list[Hit]]:
+        """The k labels nearest to each query, best first; equal scores stand in the order of the labels."""
+        scores = encode(model, queries) @ self.vectors.T
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        return [
+            [Hit(self.labels[column], float(row[column])) for column in columns]
+            for row, columns in zip(scores, best.tolist(), strict=True)
+        ]

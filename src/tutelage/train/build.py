@@ -1,0 +1,142 @@
+"""From a recipe to objects: training data, evaluation sets, the store, the loss, the trainer's arguments."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from datasets import Dataset, DatasetDict
+from sentence_transformers import SentenceTransformerTrainingArguments
+
+from tutelage.encode.models import load_model
+from tutelage.errors import ConfigError
+from tutelage.guide.store import GuideStore
+from tutelage.records import sources
+from tutelage.records.pairs import CONCEPT, IDENTITY_COLUMNS, concept_pairs
+from tutelage.records.retrieval import RetrievalSet
+from tutelage.records.splits import comparable, is_held_out, refuse_leak, split_by_concept
+from tutelage.sampling import ConceptBatches, NoDuplicateBatches
+from tutelage.train.objective import GuidedLoss
+from tutelage.train.recipe import DataRecipe, EvaluateRecipe, Recipe, TrainSource
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+CHECKPOINTS = "checkpoints"  # in the output folder; TensorBoard's files lie in its `runs`
+SAMPLERS = {"concepts": ConceptBatches, "no_duplicates": NoDuplicateBatches}
+
+
+def training_data(data: DataRecipe, folder: Path | None, sets: Iterable[RetrievalSet]) -> Dataset | DatasetDict:
+    """Every source as pairs, without held-out concepts and without any text of a held-out set.
+
+    Several sources stay apart, so that batches are of one each.
+
+    Raises:
+        ConfigError, DataError: a source that is not there, cannot be read, has nothing left beside the held-out
+            concepts, or (a source that names no concepts) shares a text with a held-out set.
+    """
+    # Public benchmarks are not held out by us: what they share with ESCO (TalentCLEF: most queries) is their design.
+    secret = {comparable(text) for held_out in sets if held_out.exclude_self for text in held_out.corpus.values()}
+    built = {source.source: _pairs(source, data, folder, secret) for source in data.train}
+    for name, pairs in built.items():
+        if not len(pairs):
+            raise ConfigError(f"data.train: '{name}' has no pair beside the held-out concepts. Lower data.held_out.")
+    train = next(iter(built.values())) if len(built) == 1 else DatasetDict(built)
+    refuse_leak(texts_of(train), secret)
+    return train
+
+
+def _pairs(source: TrainSource, data: DataRecipe, folder: Path | None, secret: set[str]) -> Dataset:
+    if source.source.partition(":")[0] in sources.TAXONOMIES:
+        labels, _ = split_by_concept(sources.labels(source.source, folder), data.held_out, data.seed)
+        open_labels = [label for label in labels if comparable(label.text) not in secret]
+        return concept_pairs(open_labels, max_pairs=source.max_pairs, seed=data.seed)
+    pairs = sources.pairs(source.source, folder, source.columns)
+    if CONCEPT not in pairs.column_names:
+        return pairs
+    hidden = [is_held_out(concept, data.held_out, data.seed) for concept in pairs[CONCEPT]]
+    for name in text_columns(pairs):
+        hidden = [out or comparable(text) in secret for out, text in zip(hidden, pairs[name], strict=True)]
+    return pairs.select([row for row, out in enumerate(hidden) if not out])
+
+
+def text_columns(pairs: Dataset) -> list[str]:
+    """The columns that hold text."""
+    return [name for name in pairs.column_names if name not in IDENTITY_COLUMNS]
+
+
+def texts_only(data: Dataset | DatasetDict) -> Dataset | DatasetDict:
+    """The same without identity columns."""
+    if isinstance(data, DatasetDict):
+        return DatasetDict({name: texts_only(pairs) for name, pairs in data.items()})
+    return data.select_columns(text_columns(data))
+
+
+def texts_of(data: Dataset | DatasetDict) -> Iterable[str]:
+    """Every text of every text column."""
+    for pairs in data.values() if isinstance(data, DatasetDict) else [data]:
+        for name in text_columns(pairs):
+            yield from pairs[name]
+
+
+def evaluation_sets(recipe: EvaluateRecipe, data: DataRecipe, folder: Path | None) -> list[RetrievalSet]:
+    """The recipe's sets, and of the optional ones those whose data is at hand.
+
+    Raises:
+        ConfigError, DataError: a set that is not optional cannot be had.
+    """
+    sets = [_evaluation_set(name, data, folder) for name in recipe.sets]
+    for name in recipe.optional:
+        try:
+            sets.append(_evaluation_set(name, data, folder))
+        except ConfigError:
+            continue
+    return sets
+
+
+def _evaluation_set(name: str, data: DataRecipe, folder: Path | None) -> RetrievalSet:
+    return sources.retrieval_set(name, folder, share=data.held_out, seed=data.seed)
+
+
+def guide_store(recipe: Recipe, texts: Iterable[str], path: Path) -> GuideStore | None:
+    """The guide's vectors of all training texts, built or found; None for a recipe without a guide."""
+    if recipe.guide.name is None:
+        return None
+    guide = load_model(recipe.guide.name, max_length=recipe.guide.max_length)
+    return GuideStore.build(guide, texts, path, prompt=recipe.guide.prompt, dtype=recipe.guide.dtype)
+
+
+def guided_loss(recipe: Recipe, model: "SentenceTransformer", store: GuideStore | None) -> GuidedLoss:
+    """The loss with the recipe's options."""
+    options = recipe.loss.model_dump(exclude={"group"})
+    return GuidedLoss(model, store, token_budget=recipe.training.token_budget, **options)
+
+
+def training_arguments(recipe: Recipe, folder: Path, *, quiet: bool) -> SentenceTransformerTrainingArguments:
+    """What transformers' trainer needs to know."""
+    training = recipe.training
+    return SentenceTransformerTrainingArguments(
+        output_dir=str(folder / CHECKPOINTS),
+        num_train_epochs=training.epochs,
+        max_steps=training.max_steps or -1,
+        per_device_train_batch_size=recipe.sampling.batch_size,
+        gradient_accumulation_steps=training.accumulation,
+        learning_rate=training.learning_rate,
+        warmup_steps=training.warmup,
+        lr_scheduler_type=training.schedule,
+        weight_decay=training.weight_decay,
+        use_cpu=not torch.accelerator.is_available(),  # else transformers refuses bf16 without a GPU
+        bf16=training.precision == "bf16",
+        fp16=training.precision == "fp16",
+        seed=training.seed,
+        logging_steps=training.log_every,
+        eval_strategy="steps" if training.evaluate_every else "no",
+        eval_steps=training.evaluate_every,
+        save_strategy="steps" if training.save_every else "no",
+        save_steps=training.save_every or 500,
+        save_total_limit=2,
+        batch_sampler=SAMPLERS[recipe.sampling.sampler],
+        report_to=list(training.report_to),
+        dataloader_drop_last=True,
+        disable_tqdm=quiet,
+    )

@@ -1,0 +1,181 @@
+"""A run from its recipe to its report: check, build, measure, train, measure again, write."""
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from datasets import Dataset, DatasetDict
+from transformers.trainer_utils import get_last_checkpoint
+
+from tutelage.encode.models import load_model, resolve_model
+from tutelage.errors import ConfigError
+from tutelage.evaluate.report import REPORT, compare, provenance, write_json
+from tutelage.evaluate.retrieval import RetrievalEvaluator, RetrievalResult
+from tutelage.export.card import complete_card
+from tutelage.records.retrieval import RetrievalSet
+from tutelage.train import build
+from tutelage.train.recipe import Recipe
+from tutelage.train.trainer import GuidedTrainer
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+MODEL, RECIPE, GUIDE = "model", "recipe.yaml", "guide"
+Say = Callable[[str], None]
+
+
+def run_recipe(
+    recipe: Recipe,
+    folder: Path | None = None,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+    say: Say = lambda line: None,
+    quiet: bool = True,
+) -> dict[str, Any]:
+    """Train as the recipe says and write the output folder: ``model/``, ``report.json``, ``recipe.yaml``.
+
+    The report is written last, so a folder with a report holds a finished run.
+
+    Args:
+        recipe: what to do.
+        folder: the folder of real data, if any.
+        overwrite: replace a finished run.
+        resume: go on from the last checkpoint (``training.save_every``).
+        say: told in one line each what begins.
+        quiet: no progress bars.
+
+    Returns:
+        The report.
+
+    Raises:
+        ConfigError, DataError, CacheMismatch: before any training; nothing is written then.
+    """
+    output = recipe.output
+    sets, train = prepare(recipe, folder, overwrite=overwrite or resume)
+    seconds: dict[str, float] = {}
+
+    model = load_model(recipe.model.name, max_length=recipe.model.max_length)
+    say(f"guide: every distinct training text once, through {recipe.guide.name}")
+    with _timed(seconds, "guide"):
+        store = build.guide_store(recipe, build.texts_of(train), recipe.guide.store or output / GUIDE)
+    measure = recipe.evaluate
+    evaluators = [RetrievalEvaluator(retrieval, metrics=measure.metrics, main=measure.main) for retrieval in sets]
+    say(f"evaluation before: {', '.join(retrieval.name for retrieval in sets)}")
+    with _timed(seconds, "evaluate_before"):
+        before = _measure(model, evaluators)
+
+    if overwrite and not resume:
+        _remove_run(output)
+    output.mkdir(parents=True, exist_ok=True)
+    (output / RECIPE).write_text(recipe.to_yaml(), encoding="utf-8")
+    model.model_card_data.set_widget_examples(build.texts_only(train))
+    loss = build.guided_loss(recipe, model, store)
+    trainer = GuidedTrainer(
+        model=model,
+        args=build.training_arguments(recipe, output, quiet=quiet),
+        train_dataset=train,
+        loss=loss,
+        data_collator=loss.collator(group_column=recipe.loss.group),
+        evaluator=evaluators if recipe.training.evaluate_every else None,
+    )
+    say(f"training: {len(trainer.get_train_dataloader())} batches of {recipe.sampling.batch_size} an epoch")
+    checkpoint = _checkpoint(output) if resume else None
+    with _timed(seconds, "train"):
+        trainer.train(resume_from_checkpoint=checkpoint)
+    say("evaluation after")
+    with _timed(seconds, "evaluate_after"):
+        after = _measure(model, evaluators, trainer)
+
+    report = {
+        "name": recipe.name,
+        **provenance(),
+        **compare(before, after),
+        "training": _history(trainer),
+        "seconds": {stage: round(spent, 1) for stage, spent in seconds.items()},
+        "recipe": recipe.model_dump(mode="json"),
+    }
+    _save_model(model, output / MODEL, report, recipe)
+    write_json(output / REPORT, report)
+    return report
+
+
+def prepare(
+    recipe: Recipe, folder: Path | None, *, overwrite: bool = False
+) -> tuple[list[RetrievalSet], Dataset | DatasetDict]:
+    """Everything that can be checked before a model is loaded, the cheapest first: output, data, model names.
+
+    Returns:
+        The evaluation sets and the training data.
+
+    Raises:
+        ConfigError, DataError: the output holds a finished run (without ``overwrite``) or is a file; a source or a
+            set cannot be had; the split leaks; a model's folder does not exist.
+    """
+    output = recipe.output
+    if output.exists() and not output.is_dir():
+        raise ConfigError(f"output {output}: a file, where a folder was wanted. Give another output.")
+    if (output / REPORT).is_file() and not overwrite:
+        raise ConfigError(f"output {output}: holds a finished run. Give --overwrite to replace it, or another output.")
+    for name in filter(None, (recipe.model.name, recipe.guide.name)):
+        resolve_model(name)
+    sets = build.evaluation_sets(recipe.evaluate, recipe.data, folder)
+    return sets, build.training_data(recipe.data, folder, sets)
+
+
+def _remove_run(output: Path) -> None:
+    """What an earlier run wrote here, the report first; the guide store stays, its fingerprint decides of its use."""
+    (output / REPORT).unlink(missing_ok=True)
+    for part in (MODEL, build.CHECKPOINTS):
+        shutil.rmtree(output / part, ignore_errors=True)
+
+
+def _checkpoint(output: Path) -> str:
+    folder = output / build.CHECKPOINTS
+    last = get_last_checkpoint(str(folder)) if folder.is_dir() else None
+    if last is None:
+        raise ConfigError(f"--resume: no checkpoint in {folder}. Set training.save_every and run without --resume.")
+    return str(last)
+
+
+def _measure(
+    model: "SentenceTransformer", evaluators: Iterable[RetrievalEvaluator], trainer: GuidedTrainer | None = None
+) -> dict[str, RetrievalResult]:
+    """Set name -> result; the model's card hears of it too, with the trainer's epoch and step (-1 before training)."""
+    epoch, step = (round(trainer.state.epoch or 0), trainer.state.global_step) if trainer else (-1, -1)
+    results = {}
+    for evaluator in evaluators:
+        evaluator(model, epoch=epoch, steps=step)
+        assert evaluator.result is not None
+        results[evaluator.retrieval.name] = evaluator.result
+    return results
+
+
+def _history(trainer: GuidedTrainer) -> dict[str, Any]:
+    """Steps, and what was logged on the way."""
+    return {
+        "steps": trainer.state.global_step,
+        "log": [entry for entry in trainer.state.log_history if "loss" in entry],
+    }
+
+
+def _save_model(model: "SentenceTransformer", path: Path, report: dict[str, Any], recipe: Recipe) -> None:
+    """The whole folder or nothing."""
+    work = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(work, ignore_errors=True)
+    model.save_pretrained(str(work))
+    complete_card(work, report, recipe.to_yaml())
+    (work / REPORT).write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    shutil.rmtree(path, ignore_errors=True)
+    work.rename(path)
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    seconds[stage] = time.perf_counter() - start
