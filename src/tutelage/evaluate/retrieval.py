@@ -2,20 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.evaluation import SentenceEvaluator
 from torch import Tensor
 
 from tutelage.encode.encoder import encode
 from tutelage.evaluate.metrics import DEFAULT_METRICS, Ranks, per_query
 from tutelage.records.retrieval import RetrievalSet
-
-if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
 
 SCORES_AT_ONCE = 16 * 1024 * 1024  # elements of a queries x corpus tile
 
@@ -71,7 +69,7 @@ def ranks_of_relevant(
 
 
 def evaluate_retrieval(
-    model: "SentenceTransformer",
+    model: SentenceTransformer,
     retrieval: RetrievalSet,
     *,
     metrics: Sequence[str] = DEFAULT_METRICS,
@@ -108,7 +106,7 @@ def evaluate_retrieval(
 class RetrievalEvaluator(SentenceEvaluator):
     """One set as sentence-transformers' trainer wants it: call it with a model, get ``{name}_cosine_{metric}``.
 
-    The name is the set's, with "-" for ":" and ",", so that the keys are legal everywhere (``talentclef-en_cosine_map``).
+    The name is the set's, with "-" for ":" and ",", as in ``talentclef-en_cosine_map``.
     ``result`` keeps the per-query values of the last call.
 
     Example::
@@ -124,7 +122,7 @@ class RetrievalEvaluator(SentenceEvaluator):
         self.result: RetrievalResult | None = None
 
     def __call__(  # type: ignore[override]  # the base admits any model; these sets need one of texts
-        self, model: "SentenceTransformer", output_path: str | None = None, epoch: int = -1, steps: int = -1
+        self, model: SentenceTransformer, output_path: str | None = None, epoch: int = -1, steps: int = -1
     ) -> dict[str, float]:
         """Every metric of the set; the figures also go to the model's card."""
         self.result = evaluate_retrieval(model, self.retrieval, metrics=self.metrics)

@@ -3,19 +3,17 @@
 import json
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Int64
-
-if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
+from sentence_transformers import SentenceTransformer
 
 Fingerprint = Mapping[str, str]  # field -> digest or plain value; two stores agree when all fields do
 
 
-def of_model(model: "SentenceTransformer", prompt: str | None = None) -> dict[str, str]:
+def of_model(model: SentenceTransformer, prompt: str | None = None) -> dict[str, str]:
     """Fields of a sentence-transformers model: every tensor, the modules' settings, the tokenizer and the prompt.
 
     The name of the model does not count: the same weights under another path are the same guide.

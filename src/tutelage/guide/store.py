@@ -12,11 +12,11 @@ from functools import partial
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
-from typing import TYPE_CHECKING, Union
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
+from sentence_transformers import SentenceTransformer
 from torch import Tensor
 
 from tutelage.encode.encoder import encode
@@ -24,12 +24,9 @@ from tutelage.errors import CacheMismatch, ConfigError, DataError
 from tutelage.guide import fingerprint as fp
 from tutelage.records.texts import canonical, distinct, text_ids
 
-if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
-
 MANIFEST = "manifest.json"
 Embed = Callable[[list[str]], np.ndarray]
-Guide = Union["SentenceTransformer", Embed]
+Guide = SentenceTransformer | Embed
 
 
 class GuideStore:
@@ -169,8 +166,6 @@ def _source(
     guide: Guide, prompt: str | None, name: str | None, token_budget: int | None, progress: str | None
 ) -> tuple[dict[str, str], Embed]:
     """The fingerprint fields of a guide, and how it embeds."""
-    from sentence_transformers import SentenceTransformer
-
     if isinstance(guide, SentenceTransformer):
         embed = partial(encode, guide, prompt=prompt, token_budget=token_budget, progress=progress)
         return fp.of_model(guide, prompt), embed

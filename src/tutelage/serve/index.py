@@ -2,16 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
+from sentence_transformers import SentenceTransformer
 
 from tutelage.encode.encoder import encode
 from tutelage.records.concepts import Label
-
-if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
 
 
 class Hit(NamedTuple):
@@ -35,12 +33,12 @@ class LabelIndex:
     vectors: Float[np.ndarray, "labels dim"]
 
     @classmethod
-    def build(cls, model: "SentenceTransformer", labels: Sequence[Label], *, progress: bool = True) -> "LabelIndex":
+    def build(cls, model: SentenceTransformer, labels: Sequence[Label], *, progress: bool = True) -> "LabelIndex":
         """Embed the labels; equal texts of one concept stand once."""
         labels = list({(label.text, label.concept): label for label in labels}.values())
         return cls(labels, encode(model, [label.text for label in labels], progress="corpus" if progress else None))
 
-    def search(self, model: "SentenceTransformer", queries: Sequence[str], k: int = 5) -> list[list[Hit]]:
+    def search(self, model: SentenceTransformer, queries: Sequence[str], k: int = 5) -> list[list[Hit]]:
         """The k labels nearest to each query, best first; equal scores stand in the order of the labels."""
         scores = encode(model, queries) @ self.vectors.T
         best = np.argsort(-scores, axis=1, kind="stable")[:, :k]

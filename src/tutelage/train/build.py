@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from datasets import Dataset, DatasetDict
-from sentence_transformers import SentenceTransformerTrainingArguments
+from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
 
 from tutelage.encode.models import load_model
 from tutelage.errors import ConfigError
@@ -18,9 +17,6 @@ from tutelage.records.splits import comparable, is_held_out, refuse_leak, split_
 from tutelage.sampling import ConceptBatches, NoDuplicateBatches
 from tutelage.train.objective import GuidedLoss
 from tutelage.train.recipe import DataRecipe, EvaluateRecipe, Recipe, TrainSource
-
-if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
 
 CHECKPOINTS = "checkpoints"  # in the output folder; TensorBoard's files lie in its `runs`
 SAMPLERS = {"concepts": ConceptBatches, "no_duplicates": NoDuplicateBatches}
@@ -106,7 +102,7 @@ def guide_store(recipe: Recipe, texts: Iterable[str], path: Path) -> GuideStore 
     return GuideStore.build(guide, texts, path, prompt=recipe.guide.prompt, dtype=recipe.guide.dtype)
 
 
-def guided_loss(recipe: Recipe, model: "SentenceTransformer", store: GuideStore | None) -> GuidedLoss:
+def guided_loss(recipe: Recipe, model: SentenceTransformer, store: GuideStore | None) -> GuidedLoss:
     """The loss with the recipe's options."""
     options = recipe.loss.model_dump(exclude={"group"})
     return GuidedLoss(model, store, token_budget=recipe.training.token_budget, **options)

@@ -1,9 +1,10 @@
 """The guided loss as a sentence-transformers trainer meets it: features in, a scalar out."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import torch
+from sentence_transformers import SentenceTransformer
 from torch import Tensor, nn
 
 from tutelage.encode.encoder import Features, embed_columns
@@ -13,9 +14,6 @@ from tutelage.losses import Drops, Embedded, guided_contrastive
 from tutelage.losses.masks import MarginStrategy
 from tutelage.records.pairs import CONCEPT
 from tutelage.train.collate import GROUP_ID, TEXT_ID, GuidedCollator
-
-if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
 
 
 class GuidedLoss(nn.Module):
@@ -51,7 +49,7 @@ class GuidedLoss(nn.Module):
 
     def __init__(
         self,
-        model: "SentenceTransformer",
+        model: SentenceTransformer,
         guide_store: GuideStore | None,
         *,
         temperature: float = 0.01,

@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from datasets import Dataset, DatasetDict
+from sentence_transformers import SentenceTransformer
 from transformers.trainer_utils import get_last_checkpoint
 
 from tutelage.encode.models import load_model, resolve_model
@@ -20,9 +21,6 @@ from tutelage.records.retrieval import RetrievalSet
 from tutelage.train import build
 from tutelage.train.recipe import Recipe
 from tutelage.train.trainer import GuidedTrainer
-
-if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
 
 MODEL, RECIPE, GUIDE = "model", "recipe.yaml", "guide"
 Say = Callable[[str], None]
@@ -143,7 +141,7 @@ def _checkpoint(output: Path) -> str:
 
 
 def _measure(
-    model: "SentenceTransformer", evaluators: Iterable[RetrievalEvaluator], trainer: GuidedTrainer | None = None
+    model: SentenceTransformer, evaluators: Iterable[RetrievalEvaluator], trainer: GuidedTrainer | None = None
 ) -> dict[str, RetrievalResult]:
     """Set name -> result; the model's card hears of it too, with the trainer's epoch and step (-1 before training)."""
     epoch, step = (round(trainer.state.epoch or 0), trainer.state.global_step) if trainer else (-1, -1)
@@ -163,7 +161,7 @@ def _history(trainer: GuidedTrainer) -> dict[str, Any]:
     }
 
 
-def _save_model(model: "SentenceTransformer", path: Path, report: dict[str, Any], recipe: Recipe) -> None:
+def _save_model(model: SentenceTransformer, path: Path, report: dict[str, Any], recipe: Recipe) -> None:
     """The whole folder or nothing."""
     work = path.with_name(f".{path.name}.partial")
     shutil.rmtree(work, ignore_errors=True)

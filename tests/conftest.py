@@ -1,0 +1,83 @@
+"""Shapes and types are checked on every call under test; real data and real weights are fixtures."""
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+from jaxtyping import install_import_hook
+
+install_import_hook("tutelage", "beartype.beartype")
+
+from pathlib import Path  # noqa: E402
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+from sentence_transformers import SentenceTransformer  # noqa: E402
+from sentence_transformers.sentence_transformer.modules import Pooling, Transformer  # noqa: E402
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors  # noqa: E402
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast  # noqa: E402
+
+from tutelage.encode.models import MINILM, load_model  # noqa: E402
+
+LETTERS = "abcdefghijklmnopqrstuvwxyzäöüßéñçğış0123456789-'/.?,"
+
+
+@pytest.fixture(scope="session")
+def minilm() -> SentenceTransformer:
+    """The real all-MiniLM-L6-v2. Do not train it: take `minilm_copy`."""
+    return load_model(MINILM, device="cpu")
+
+
+@pytest.fixture
+def minilm_copy() -> SentenceTransformer:
+    return load_model(MINILM, device="cpu")
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> SentenceTransformer:
+    """A BERT of two layers, 16 wide, one token a letter, random weights: milliseconds a step. Dropout is on."""
+    return tiny_model(tmp_path / "tiny")
+
+
+def tiny_model(folder: Path, seed: int = 0) -> SentenceTransformer:
+    """Built from parts, saved and loaded: no hub, no real weights."""
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    words = [*special, *LETTERS, *(f"##{letter}" for letter in LETTERS)]
+    tokenizer = Tokenizer(models.WordPiece({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(strip_accents=False, lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]",
+        mask_token="[MASK]", model_max_length=64,
+    ).save_pretrained(folder)  # fmt: skip
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=len(words), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=64,
+    )  # fmt: skip
+    BertModel(config).save_pretrained(folder)
+    transformer = Transformer(str(folder))
+    return SentenceTransformer(modules=[transformer, Pooling(transformer.get_embedding_dimension())], device="cpu")
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of real data; tests that ask for it are skipped, and counted, where there is none."""
+    named = os.environ.get("TUTELAGE_DATA")
+    if not named:
+        pytest.skip("needs real data: set TUTELAGE_DATA")
+    return Path(named)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say loudly how many tests had no real data to run on."""
+    skipped = [r for r in terminalreporter.stats.get("skipped", []) if "TUTELAGE_DATA" in str(r.longrepr)]
+    if skipped:
+        terminalreporter.write_line(
+            f"!! {len(skipped)} tests on real data were SKIPPED: TUTELAGE_DATA names no folder.", red=True, bold=True
+        )
