@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints.txt
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: demo test check bench clean help
+.PHONY: demo test check docs bench clean help
 
 help:            ## list the commands
 	@grep -E '^[a-z]+: .*##' Makefile | sed 's/:.*## */\t/'
@@ -19,6 +19,9 @@ check: .venv/.dev      ## format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+docs: .venv/.dev       ## write docs/cli.md and the README table anew
+	$(BIN)/python docs/generate.py
 
 bench: .venv/.dev      ## every benchmark, each writes benchmarks/results/*.json
 	@set -e; for file in benchmarks/*.py; do $(BIN)/python $$file; done

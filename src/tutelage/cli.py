@@ -22,7 +22,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-recipes = typer.Typer(help="Show or check a recipe without running it.", no_args_is_help=True, rich_markup_mode=None)
+recipes = typer.Typer(help="Show or check a recipe.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(recipes, name="recipe")
 
 out, err = Console(), Console(stderr=True)
@@ -61,7 +61,11 @@ def demo(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Fine-tune MiniLM on job titles, before and after: on ESCO where a data folder has it, else on the sample."""
+    """Watch MiniLM learn job titles.
+
+    Fine-tunes it under its own frozen twin, on ESCO where the data folder has it, else on the sample in the package;
+    measures it before and after on held-out concepts (and on TalentCLEF where at hand); writes model, card, report.
+    """
     from tutelage.records.sources import HOW_TO_GET_DATA, data_folder
 
     folder = data_folder(data)
@@ -87,7 +91,10 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Train as a recipe says; measure before and after; write model, card and report."""
+    """Train as a recipe says.
+
+    Checks everything first, measures before and after, and writes model/, report.json and recipe.yaml to its output.
+    """
     from tutelage.records.sources import data_folder
 
     _run(recipe, sets or [], data_folder(data), overwrite, resume, as_json)
@@ -128,7 +135,10 @@ def evaluate(
     metric: Annotated[list[str] | None, typer.Option("--metric", help="Such as ndcg@10 or map; repeatable.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure a model on retrieval sets. Default: every set of $TUTELAGE_DATA, else the held-out sample."""
+    """Measure a model on retrieval sets.
+
+    Default: every set that the folder of real data has, else the held-out sample.
+    """
     from tutelage.encode.models import load_model
     from tutelage.evaluate.metrics import DEFAULT_METRICS, parse
     from tutelage.evaluate.report import SHOWN, metrics_table
@@ -161,7 +171,7 @@ def search(
     data: DataFolder = None,
     as_json: Json = False,
 ) -> None:
-    """Find the nearest labels of each query, exactly."""
+    """Find the nearest labels, exactly."""
     from tutelage.encode.models import load_model
     from tutelage.records.sources import data_folder, labels
     from tutelage.serve.index import LabelIndex
@@ -185,7 +195,7 @@ def search(
 def recipe_show(
     recipe: Annotated[str | None, typer.Argument(help="A file or a shipped name. None: list.")] = None,
 ) -> None:
-    """Print a recipe as it is written; without a name, list the shipped ones."""
+    """Print a recipe, or list the shipped ones."""
     from tutelage.records.tables import read_text
     from tutelage.train.recipe import SHIPPED, shipped
 
@@ -199,7 +209,10 @@ def recipe_show(
     "check", epilog=example("tutelage recipe check my.yaml", "tutelage recipe check demo --set loss.margin=0.1")
 )
 def recipe_check(recipe: RecipeSource, sets: Sets = None, data: DataFolder = None, as_json: Json = False) -> None:
-    """Check a recipe whole, its data included; print it resolved. Loads no model."""
+    """Check a recipe whole, load no model.
+
+    Reads its data too, and prints the recipe with every default spelled out.
+    """
     from tutelage.records.sources import data_folder
     from tutelage.train.recipe import load_recipe
     from tutelage.train.run import prepare

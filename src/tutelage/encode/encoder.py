@@ -1,6 +1,6 @@
 """Vectors of texts and of token batches, length-sorted under a token budget."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from tutelage.encode.lengths import pack
 
-Features = dict[str, Any]  # what a tokenizer returns for one column: input_ids, attention_mask ...
+Features = Mapping[str, Any]  # what a tokenizer returns for one column: input_ids, attention_mask ...
 TOKENISED_AT_ONCE = 8192  # texts
 
 
@@ -94,7 +94,7 @@ def _forward(model: Callable[[Features], Features], features: Features, rows: An
     count, width = features["input_ids"].shape
     used = features["attention_mask"][torch.from_numpy(rows)].any(0).nonzero()
     left, right = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, width)
-    batch: Features = {}
+    batch: dict[str, Any] = {}
     for key, value in features.items():
         if _is_per_text(value, count):
             value = value[torch.from_numpy(rows).to(value.device)]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -122,7 +122,7 @@ class RetrievalEvaluator(SentenceEvaluator):
         self.result: RetrievalResult | None = None
 
     def __call__(  # type: ignore[override]  # the base admits any model; these sets need one of texts
-        self, model: SentenceTransformer, output_path: str | None = None, epoch: int = -1, steps: int = -1
+        self, model: SentenceTransformer, output_path: str | None = None, epoch: Any = -1, steps: int = -1
     ) -> dict[str, float]:
         """Every metric of the set; the figures also go to the model's card."""
         self.result = evaluate_retrieval(model, self.retrieval, metrics=self.metrics)

@@ -1,0 +1,244 @@
+"""The loss against its slow definition: value, gradients and counts; then the invariants, as properties."""
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import reference
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference import Example
+
+from tutelage.losses import RULES, Embedded, guided_contrastive
+
+SIZES = [(3, 3, 0), (7, 5, 0), (9, 4, 9), (8, 6, 3)]  # rows, dimensions, negatives
+
+
+def example(rows, dim, negatives, *, seed=0, guided=True, ids=True, groups=True):
+    """Random vectors with repeated texts and shared groups, so that every rule has work to do."""
+    random = torch.Generator().manual_seed(seed)
+
+    def vectors(count, width=dim):
+        return torch.randn(count, width, generator=random, dtype=torch.float64)
+
+    def numbers(count, below):
+        return torch.randint(below, (count,), generator=random).tolist()
+
+    case = Example(
+        anchor=vectors(rows).requires_grad_(),
+        positive=vectors(rows).requires_grad_(),
+        negative=vectors(negatives).requires_grad_() if negatives else None,
+        guide_anchor=vectors(rows, 4),
+        guide_positive=vectors(rows, 4),
+        guide_negative=vectors(negatives, 4) if negatives else None,
+        anchor_id=numbers(rows, 3 * rows),
+        positive_id=numbers(rows, 3 * rows),
+        negative_id=numbers(negatives, 3 * rows) if negatives else None,
+        group=numbers(rows, 2 * rows),
+    )
+    without = {"guide_anchor": guided, "guide_positive": guided, "guide_negative": guided}
+    without |= {"anchor_id": ids, "positive_id": ids, "negative_id": ids, "group": groups}
+    return replace(case, **{name: None for name, kept in without.items() if not kept})
+
+
+def embedded(case):
+    """The same as the function takes it."""
+
+    def tensor(values):
+        return None if values is None else torch.tensor(values)
+
+    anchor = Embedded(case.anchor, case.guide_anchor, tensor(case.anchor_id), tensor(case.group))
+    positive = Embedded(case.positive, case.guide_positive, tensor(case.positive_id), tensor(case.group))
+    negative = None
+    if case.negative is not None:
+        negative = Embedded(case.negative, case.guide_negative, tensor(case.negative_id))
+    return anchor, positive, negative
+
+
+def gradients(loss, case):
+    leaves = [leaf for leaf in (case.anchor, case.positive, case.negative) if leaf is not None]
+    return torch.autograd.grad(loss, leaves)
+
+
+def assert_equals_reference(case, **options):
+    want, drops, candidates = reference.guided_contrastive(case, **options)
+    got, found = guided_contrastive(*embedded(case), **options)
+    wanted = gradients(want, case)
+    assert wanted[0].abs().sum() > 0, "no gradient: the comparison would prove nothing"
+    torch.testing.assert_close(got, want)
+    torch.testing.assert_close(gradients(got, case), wanted)
+    assert dict(zip(RULES, found.counts.tolist(), strict=True)) == drops
+    assert int(found.candidates) == candidates
+
+
+@pytest.mark.parametrize(("rows", "dim", "negatives"), SIZES)
+@pytest.mark.parametrize("strategy", ["absolute", "relative"])
+@pytest.mark.parametrize("margin", [-0.2, 0.0, 0.3])
+def test_equals_the_definition(rows, dim, negatives, strategy, margin):
+    assert_equals_reference(example(rows, dim, negatives), temperature=0.5, margin=margin, margin_strategy=strategy)
+
+
+@pytest.mark.parametrize("contrast_anchors", [True, False])
+@pytest.mark.parametrize("contrast_positives", [True, False])
+@pytest.mark.parametrize("guided", [True, False])
+def test_equals_the_definition_for_every_choice_of_blocks(contrast_anchors, contrast_positives, guided):
+    assert_equals_reference(
+        example(9, 4, 5, guided=guided),
+        temperature=0.2,
+        contrast_anchors=contrast_anchors,
+        contrast_positives=contrast_positives,
+    )
+
+
+def test_every_rule_drops_something_in_these_examples():
+    _, drops, _ = reference.guided_contrastive(example(9, 4, 9), temperature=0.5)
+    assert all(drops.values()), drops
+
+
+@pytest.mark.parametrize("rule", ["self", "text", "group", "guide"])
+def test_a_fault_in_a_rule_is_noticed(rule, monkeypatch):
+    """Switch one rule off: the comparison with the definition must fail, else it proves nothing."""
+    from tutelage.losses import contrastive
+
+    whole = contrastive._rules
+
+    def faulty(*args, **kwargs):
+        rules = whole(*args, **kwargs)
+        rules[RULES.index(rule)] = torch.zeros_like(rules[0])
+        return rules
+
+    monkeypatch.setattr(contrastive, "_rules", faulty)
+    with pytest.raises(AssertionError):
+        assert_equals_reference(example(9, 4, 9), temperature=0.5)
+
+
+def test_a_positive_that_loses_its_protection_is_noticed(monkeypatch):
+    from tutelage.losses import contrastive
+
+    whole = contrastive._rules
+
+    def faulty(block, *args, **kwargs):
+        return whole(block._replace(own_is_positive=False), *args, **kwargs)
+
+    monkeypatch.setattr(contrastive, "_rules", faulty)
+    with pytest.raises(AssertionError):
+        assert_equals_reference(example(9, 4, 9), temperature=0.5)
+
+
+@pytest.mark.parametrize("name", ["drop_same_text", "drop_same_group"])
+def test_a_rule_that_is_switched_off_equals_data_without_the_ids(name):
+    case = example(9, 4, 9)
+    without = example(9, 4, 9, ids=name != "drop_same_text", groups=name != "drop_same_group")
+    got, _ = guided_contrastive(*embedded(case), temperature=0.5, **{name: False})
+    want, _ = guided_contrastive(*embedded(without), temperature=0.5)
+    torch.testing.assert_close(got, want)
+
+
+sizes = st.integers(2, 12)
+seeds = st.integers(0, 10_000)
+
+
+@settings(max_examples=30, deadline=None)
+@given(rows=sizes, seed=seeds)
+def test_the_order_of_candidates_changes_nothing(rows, seed):
+    case = example(rows, 5, rows, seed=seed)
+    anchor, positive, negative = embedded(case)
+    order = torch.randperm(rows, generator=torch.Generator().manual_seed(seed))
+    want, drops = guided_contrastive(anchor, positive, negative, temperature=0.3)
+    got, again = guided_contrastive(
+        anchor,
+        positive.take(order),
+        negative.take(order),
+        anchor_candidates=anchor.take(order),
+        positive_column=order.argsort(),
+        temperature=0.3,
+    )
+    torch.testing.assert_close(got, want)
+    assert torch.equal(drops.counts, again.counts)
+
+
+@settings(max_examples=30, deadline=None)
+@given(rows=sizes, seed=seeds)
+def test_a_guide_that_never_objects_leaves_infonce(rows, seed):
+    case = example(rows, 5, 0, seed=seed, ids=False, groups=False)
+    got, drops = guided_contrastive(
+        *embedded(case), temperature=0.3, margin=-torch.inf, contrast_anchors=False, contrast_positives=False
+    )
+    sim = torch.nn.functional.cosine_similarity(case.anchor[:, None], case.positive[None], dim=-1)
+    torch.testing.assert_close(got, torch.nn.functional.cross_entropy(sim / 0.3, torch.arange(rows)))
+    assert drops.counts.sum() == 0
+
+
+@settings(max_examples=30, deadline=None)
+@given(rows=sizes, seed=seeds, low=st.floats(-1, 1), high=st.floats(-1, 1))
+def test_the_loss_never_rises_with_the_margin(rows, seed, low, high):
+    case = embedded(example(rows, 5, rows, seed=seed))
+    low, high = sorted((low, high))
+    lenient, strict = (guided_contrastive(*case, temperature=0.3, margin=m)[0] for m in (low, high))
+    assert strict <= lenient + 1e-12
+
+
+@settings(max_examples=20, deadline=None)
+@given(rows=sizes, seed=seeds)
+def test_a_candidate_that_is_dropped_costs_nothing(rows, seed):
+    """Moving a dropped negative changes neither the loss nor, through it, any gradient."""
+    case = example(rows, 5, 3, seed=seed, groups=False)
+    case.negative_id = [case.anchor_id[0]] * 3  # row 0 drops them all by text
+    anchor, positive, negative = embedded(case)
+    first = anchor.take(torch.tensor([0]))
+    run = partial(guided_contrastive, temperature=0.3, contrast_anchors=False, positive_column=torch.tensor([0]))
+    (gradient,) = torch.autograd.grad(run(first, positive, negative)[0], case.negative)
+    assert gradient.abs().sum() == 0
+
+
+@pytest.mark.parametrize(("rows", "split"), [(8, 4), (9, 2)])
+def test_two_ranks_simulated_equal_one_process(rows, split):
+    case = example(rows, 5, rows, seed=3)
+    anchor, positive, negative = embedded(case)
+    whole, drops = guided_contrastive(anchor, positive, negative, temperature=0.3)
+    parts = []
+    for index in (torch.arange(split), torch.arange(split, rows)):
+        parts.append(
+            guided_contrastive(
+                anchor.take(index), positive, negative, anchor_candidates=anchor, positive_column=index, temperature=0.3
+            )
+        )
+    joined = (parts[0][0] * split + parts[1][0] * (rows - split)) / rows
+    torch.testing.assert_close(joined, whole)
+    torch.testing.assert_close(gradients(joined, case), gradients(whole, case))
+    assert torch.equal(parts[0][1].counts + parts[1][1].counts, drops.counts)
+
+
+def test_finite_when_every_text_is_the_same():
+    vectors = torch.ones(4, 3, dtype=torch.float64, requires_grad=True)
+    ids = torch.zeros(4, dtype=torch.int64)
+    texts = Embedded(vectors, vectors.detach(), ids)
+    loss, _ = guided_contrastive(texts, texts)
+    (gradient,) = torch.autograd.grad(loss, vectors)
+    assert loss == 0
+    assert gradient.isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_sixteen_bit_vectors_lose_no_more_than_their_own_rounding(dtype):
+    """The truth is the float64 loss of the very numbers that the 16-bit vectors hold."""
+    case = example(16, 32, 0, seed=1)
+    halved = [case.anchor.detach().to(dtype), case.positive.detach().to(dtype)]
+    truth, _ = guided_contrastive(Embedded(halved[0].double()), Embedded(halved[1].double()), temperature=0.05)
+    ours, _ = guided_contrastive(Embedded(halved[0]), Embedded(halved[1]), temperature=0.05)
+    assert ours.dtype == torch.float32
+    torch.testing.assert_close(ours.double(), truth, rtol=1e-5, atol=1e-6)
+
+
+def test_no_gradient_reaches_the_guide():
+    case = example(5, 4, 0)
+    case.guide_anchor.requires_grad_()
+    loss, _ = guided_contrastive(*embedded(case))
+    assert torch.autograd.grad(loss, case.guide_anchor, allow_unused=True) == (None,)
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan")])
+def test_temperature_must_be_above_zero(temperature):
+    with pytest.raises(ValueError, match="must be above 0"):
+        guided_contrastive(*embedded(example(2, 3, 0)), temperature=temperature)

@@ -1,0 +1,137 @@
+"""The loss inside sentence-transformers: its numbers on a real model, and a stock script that trains."""
+
+import jaxtyping
+import pytest
+import torch
+from datasets import Dataset
+from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+from sentence_transformers.sentence_transformer.losses import GISTEmbedLoss
+
+from tutelage import GuidedLoss, GuidedTrainer, GuideStore
+from tutelage.errors import ConfigError, DataError
+
+ANCHORS = ["nurse", "software developer", "welder", "head of finance", "primary school teacher"]
+POSITIVES = ["registered nurse", "programmer", "arc welder", "CFO", "elementary teacher"]
+NEGATIVES = ["nursery worker", "property developer", "solderer", "head of sales", "driving instructor"]
+CONCEPTS = ["a", "b", "c", "d", "e"]
+
+
+def rows(*columns):
+    names = ["anchor", "positive", "negative", "concept"]
+    return Dataset.from_dict(dict(zip(names[: len(columns)], columns, strict=True)))
+
+
+def arguments(folder, **options):
+    return SentenceTransformerTrainingArguments(
+        str(folder), per_device_train_batch_size=4, max_steps=2, use_cpu=True, report_to="none", save_strategy="no",
+        logging_steps=1, disable_tqdm=True, **options,
+    )  # fmt: skip
+
+
+def store_of(guide, path, *columns):
+    return GuideStore.build(guide, [text for column in columns for text in column], path, dtype="float32")
+
+
+def features_of(loss, *columns):
+    """A batch as the trainer would hand it to the loss."""
+    data = rows(*columns)
+    batch = loss.collator()(list(data))
+    return [
+        {key.removeprefix(f"{name}_"): value for key, value in batch.items() if key.startswith(f"{name}_")}
+        for name in data.column_names
+    ]
+
+
+@pytest.mark.parametrize("columns", [(ANCHORS, POSITIVES), (ANCHORS, POSITIVES, NEGATIVES)])
+@pytest.mark.parametrize(("strategy", "margin"), [("absolute", 0.0), ("absolute", 0.1), ("relative", 0.2)])
+def test_equals_gist_embed_loss_on_minilm_for_every_parameter(minilm, tmp_path, columns, strategy, margin):
+    minilm.eval()
+    options = {"temperature": 0.05, "margin": margin, "margin_strategy": strategy}
+    loss = GuidedLoss(minilm, store_of(minilm, tmp_path / "store", *columns), token_budget=32, **options)
+    stock = GISTEmbedLoss(minilm, minilm, **options)
+
+    def value_and_gradients(function, features):
+        minilm.zero_grad()
+        value = function(features, None)
+        value.backward()
+        return value.detach(), {n: p.grad.clone() for n, p in minilm.named_parameters() if p.grad is not None}
+
+    features = features_of(loss, *columns)
+    got = value_and_gradients(loss, features)
+    want = value_and_gradients(stock, [{k: v for k, v in f.items() if k != "text_id"} for f in features])
+    assert sum(gradient.abs().sum() for gradient in want[1].values()) > 0
+    assert got[1].keys() == want[1].keys()
+    torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("columns", [(ANCHORS, POSITIVES), (ANCHORS, POSITIVES, NEGATIVES)])
+def test_a_stock_trainer_needs_only_our_loss_and_collator(tiny, tmp_path, columns):
+    before = [parameter.detach().clone() for parameter in tiny.parameters()]
+    loss = GuidedLoss(tiny, store_of(tiny, tmp_path / "store", *columns), temperature=0.1)
+    trainer = SentenceTransformerTrainer(
+        model=tiny,
+        args=arguments(tmp_path / "out"),
+        train_dataset=rows(*columns),
+        loss=loss,
+        data_collator=loss.collator(),
+    )
+    trainer.train()
+    assert trainer.state.global_step == 2
+    assert any(not torch.equal(a, b) for a, b in zip(before, tiny.parameters(), strict=True))
+
+
+def test_our_trainer_logs_a_drop_rate_for_every_rule(tiny, tmp_path):
+    data = rows(ANCHORS, POSITIVES).add_column("concept", ["a", "a", "b", "b", "b"])
+    loss = GuidedLoss(tiny, store_of(tiny, tmp_path / "store", ANCHORS, POSITIVES))
+    trainer = GuidedTrainer(model=tiny, args=arguments(tmp_path / "out"), train_dataset=data, loss=loss)
+    trainer.train()
+    logs = [entry for entry in trainer.state.log_history if "loss" in entry]
+    assert all({"drop_self", "drop_text", "drop_group", "drop_guide"} <= entry.keys() for entry in logs)
+    assert any(entry["drop_group"] > 0 for entry in logs)
+
+
+def test_the_guide_adds_no_parameters_to_the_optimizer(tiny, tmp_path):
+    loss = GuidedLoss(tiny, store_of(tiny, tmp_path / "store", ANCHORS))
+    assert len(list(loss.parameters())) == len(list(tiny.parameters()))
+
+
+def test_the_collator_reads_no_identity_column_as_text(tiny):
+    data = rows(ANCHORS, POSITIVES).add_column("concept", CONCEPTS).add_column("group", CONCEPTS)
+    batch = GuidedLoss(tiny, None).collator(group_column="group")(list(data))
+    assert [key for key in batch if key.endswith("input_ids")] == ["anchor_input_ids", "positive_input_ids"]
+    assert batch["anchor_group_id"].unique().numel() == 5
+
+
+def test_without_a_store_the_guide_drops_nothing(tiny):
+    loss = GuidedLoss(tiny, None)
+    loss(features_of(loss, ANCHORS, POSITIVES), None)
+    assert loss.drop_rates()["guide"] == 0
+
+
+def test_drop_rates_start_anew_each_time_they_are_asked(tiny):
+    loss = GuidedLoss(tiny, None)
+    loss(features_of(loss, ANCHORS, POSITIVES), None)
+    assert loss.drop_rates()["self"] == pytest.approx(10 / (3 * 25 - 5))
+    assert loss.drop_rates() == {}
+
+
+def test_a_batch_from_another_collator_is_refused(tiny):
+    features = [tiny.preprocess(ANCHORS), tiny.preprocess(POSITIVES)]
+    with pytest.raises(DataError, match=r"no text ids\. Give the trainer this loss's collator"):
+        GuidedLoss(tiny, None)(features, None)
+
+
+def test_a_text_that_the_store_lacks_is_refused(tiny, tmp_path):
+    loss = GuidedLoss(tiny, store_of(tiny, tmp_path / "store", ANCHORS))
+    with pytest.raises(DataError, match="5 of 5 texts are not in it"):
+        loss(features_of(loss, ANCHORS, POSITIVES), None)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"temperature": 0.0}, "must be above 0"), ({"margin_strategy": "perc"}, "Options: absolute, relative")],
+)
+def test_options_out_of_range_are_refused(tiny, options, message, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as users run it
+    with pytest.raises(ConfigError, match=message):
+        GuidedLoss(tiny, None, **options)

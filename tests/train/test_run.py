@@ -1,0 +1,99 @@
+"""A whole run on the sample with a tiny model: what it writes, loads and resumes, and that it is never half-done."""
+
+import json
+
+import numpy as np
+import pytest
+from sentence_transformers import SentenceTransformer
+
+from tutelage.encode.encoder import encode
+from tutelage.errors import ConfigError
+from tutelage.train.recipe import load_recipe
+from tutelage.train.run import run_recipe
+
+SETTINGS = [
+    "model.max_length=16",
+    "sampling.batch_size=32",
+    "training.max_steps=3",
+    "training.precision=fp32",
+    "training.log_every=1",
+]
+
+
+@pytest.fixture
+def short(tiny, tmp_path):
+    """Build a recipe over the tiny model, with more settings if wanted."""
+    tiny.save_pretrained(str(tmp_path / "start"))
+    names = [f"model.name={tmp_path / 'start'}", f"guide.name={tmp_path / 'start'}", f"output={tmp_path / 'run'}"]
+    return lambda *more: load_recipe("demo_sample", [*SETTINGS, *names, *more])
+
+
+def test_a_run_writes_model_card_report_and_recipe(short):
+    recipe = short()
+    report = run_recipe(recipe)
+    written = json.loads((recipe.output / "report.json").read_text())
+    assert written == report
+    assert written["before"].keys() == written["after"].keys() == {"sample-heldout:en"}
+    assert {"map", "map@500", "ndcg@200"} <= written["after"]["sample-heldout:en"].keys()
+    assert written["before"] != written["after"]
+    assert written["training"]["steps"] == 3
+    assert all("drop_guide" in entry for entry in written["training"]["log"])
+    assert load_recipe(recipe.output / "recipe.yaml") == recipe
+    card = (recipe.output / "model" / "README.md").read_text()
+    assert "## Before and after" in card
+    assert "sample:occupation" not in card.partition("## Training Details")[0]
+    assert list(recipe.output.glob("checkpoints/runs/*/events*")), "nothing reached TensorBoard"
+
+
+def test_the_saved_folder_loads_in_stock_sentence_transformers_with_the_same_vectors(short):
+    recipe = short()
+    run_recipe(recipe)
+    stock = SentenceTransformer(str(recipe.output / "model"), device="cpu")
+    texts = ["nurse", "Krankenpfleger", "a rather long title, that goes on and on and is cut"]
+    wanted = stock.encode(texts, normalize_embeddings=True)
+    np.testing.assert_allclose(encode(stock, texts), wanted, atol=1e-6)
+    assert stock.max_seq_length == 16
+
+
+def test_a_finished_run_is_kept_unless_told_otherwise(short):
+    recipe = short()
+    run_recipe(recipe)
+    with pytest.raises(ConfigError, match=r"holds a finished run\. Give --overwrite"):
+        run_recipe(recipe)
+    run_recipe(recipe, overwrite=True)
+
+
+def test_a_run_that_dies_leaves_no_report_and_no_model(short, monkeypatch):
+    from tutelage.train import run
+
+    def fail(*args):
+        raise RuntimeError("the power went")
+
+    monkeypatch.setattr(run, "complete_card", fail)
+    recipe = short()
+    with pytest.raises(RuntimeError, match="the power went"):
+        run_recipe(recipe)
+    assert not (recipe.output / "report.json").exists()
+    assert not (recipe.output / "model").exists()
+
+
+def test_a_resumed_run_ends_where_an_unbroken_one_does(short, tmp_path):
+    whole = run_recipe(short(f"output={tmp_path / 'whole'}", "training.max_steps=4"))
+    broken = short("training.max_steps=4", "training.save_every=2")
+    run_recipe(short("training.max_steps=2", "training.save_every=2"))
+    checkpoint = broken.output / "checkpoints" / "checkpoint-2"
+    assert checkpoint.is_dir()
+    resumed = run_recipe(broken, resume=True)
+    assert [entry["step"] for entry in resumed["training"]["log"]][-2:] == [3, 4]
+    assert resumed["training"]["steps"] == whole["training"]["steps"]
+
+
+def test_resume_without_a_checkpoint_says_what_to_do(short):
+    with pytest.raises(ConfigError, match=r"no checkpoint in .* Set training.save_every"):
+        run_recipe(short(), resume=True)
+
+
+def test_evaluation_during_training_reaches_the_log(short):
+    run_recipe(recipe := short("training.evaluate_every=2"))
+    card = (recipe.output / "model" / "README.md").read_text()
+    assert "sample-heldout-en_cosine_map" in card
