@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from sentence_transformers import SentenceTransformer
 from torch import Tensor
 from tqdm import tqdm
@@ -62,6 +62,18 @@ def encode(
             vectors[window] = found[again]
             bar.update(len(window) - len(first))
     return vectors
+
+
+def distinct_rows(
+    vectors: Float[np.ndarray, "texts dim"],
+) -> tuple[Float[np.ndarray, "distinct dim"], Int64[np.ndarray, " texts"]]:
+    """The distinct vectors, and which of them each row is.
+
+    Products are taken with these: a matrix product may round equal columns differently, and a tie would be none.
+    """
+    rows = np.ascontiguousarray(vectors).view(np.dtype((np.void, vectors.itemsize * vectors.shape[1])))
+    _, first, again = np.unique(rows[:, 0], return_index=True, return_inverse=True)
+    return vectors[first], again
 
 
 def embed_columns(

@@ -65,7 +65,10 @@ def load_model(name: str, *, max_length: int | None = None, device: str | None =
         model = SentenceTransformer(place, device=device, trust_remote_code=False)
     except (OSError, ValueError) as fault:
         if Path(place).is_dir():
-            raise ConfigError(f"model '{name}': {place} is not a sentence-transformers folder ({fault}).") from fault
+            raise ConfigError(
+                f"model '{name}': {place} is not a sentence-transformers folder ({fault}). "
+                "Give the folder that save_pretrained wrote."
+            ) from fault
         raise ConfigError(
             f"model '{name}': tried a folder of that name (none), the package {MINILM_PACKAGE} (it holds only "
             f"{MINILM}, and only when installed) and the Hugging Face hub ({type(fault).__name__}). Give a folder, "

@@ -11,7 +11,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.evaluation import SentenceEvaluator
 from torch import Tensor
 
-from tutelage.encode.encoder import encode
+from tutelage.encode.encoder import distinct_rows, encode
 from tutelage.evaluate.metrics import DEFAULT_METRICS, Ranks, per_query
 from tutelage.records.retrieval import RetrievalSet
 
@@ -51,13 +51,14 @@ def ranks_of_relevant(
         Ascending ranks from 1, padded with infinity to the longest list.
     """
     ranks = np.full((len(relevant), max(map(len, relevant))), np.inf)
+    distinct, rows = (torch.from_numpy(part).to(corpus.device) for part in distinct_rows(corpus.cpu().numpy()))
     tile = max(SCORES_AT_ONCE // max(len(corpus), 1), 1)
     for start in range(0, len(queries), tile):
-        scores = queries[start : start + tile] @ corpus.T
+        scores = (queries[start : start + tile] @ distinct.T)[:, rows]
         if excluded is not None:
             own = torch.tensor(excluded[start : start + tile], device=scores.device)
-            rows = (own >= 0).nonzero()[:, 0]
-            scores[rows, own[rows]] = -torch.inf
+            asked = (own >= 0).nonzero()[:, 0]
+            scores[asked, own[asked]] = -torch.inf
         order = torch.sort(scores, dim=1, descending=True, stable=True).indices
         rank = torch.empty_like(order).scatter_(
             1, order, torch.arange(len(corpus), device=order.device).expand_as(order)

@@ -132,7 +132,7 @@ class GuideStore:
         if fingerprint is not None and (changed := fp.differences(held, fingerprint)):
             raise CacheMismatch(
                 f"guide store {path} holds fingerprint {fp.short(held)}, this run needs {fp.short(fingerprint)} "
-                f"({', '.join(changed)} changed). Choose another folder or build it again with overwrite=True."
+                f"({', '.join(changed)} changed). Choose another folder (in a recipe: guide.store) or remove this one."
             )
         ids, matrix = (np.load(path / file, mmap_mode="r") for file in ("text_ids.npy", "vectors.npy"))
         return cls(np.asarray(ids), matrix, held, path)

@@ -32,7 +32,7 @@ def read_esco(path: str | Path, language: str, *, lower: bool = False) -> list[C
             raise DataError(f"{path} row {number}: 'preferredLabel' is empty. Remove the row or fix its source.")
         if row["conceptUri"] in concepts:
             raise DataError(f"{path} row {number}: concept {row['conceptUri']} stands twice. Keep one of the rows.")
-        alternatives = (canonical(label, lower=lower) for label in row["altLabels"].splitlines())
+        alternatives = (canonical(label, lower=lower) for label in row["altLabels"].split("\n"))
         concepts[row["conceptUri"]] = Concept(
             uri=row["conceptUri"],
             group=row["iscoGroup"].rpartition("/C")[2],

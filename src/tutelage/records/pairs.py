@@ -36,7 +36,7 @@ def concept_pairs(labels: Iterable[Label], *, max_pairs: int = MAX_PAIRS, seed: 
         by_concept.setdefault(label.concept, []).append(label)
     rows = []
     for concept, members in by_concept.items():
-        pairs = [(a, b) for a, b in combinations(members, 2) if a.text != b.text]
+        pairs = list(combinations({member.text: member for member in members}.values(), 2))
         for pair in random.sample(pairs, min(max_pairs, len(pairs))):
             anchor, positive = random.sample(pair, 2)
             rows.append((anchor.text, positive.text, concept, anchor.group))

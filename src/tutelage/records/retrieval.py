@@ -1,5 +1,6 @@
 """Retrieval sets: queries, a corpus, and which entries of the corpus are right for each query."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,16 +60,16 @@ def read_retrieval(path: str | Path, name: str = "", *, lower: bool = False) -> 
     """
     path = Path(path)
     files = _members(path)
-    name = name or path.stem
+    name = name or str(path)
     queries = _texts(files, path, ("queries", "queries.tsv"), lower)
     corpus = _texts(files, path, ("corpus_elements", "corpus_element", "corpus_elements.tsv", "corpus.tsv"), lower)
     where, text = _pick(files, path, ("qrels.tsv", "qrels"))
     relevance: dict[str, set[str]] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         cells = line.split()
         if not cells:
             continue
-        if len(cells) != 4 or not cells[3].lstrip("-").isdigit():
+        if len(cells) != 4 or not re.fullmatch(r"-?[0-9]+", cells[3]):
             raise DataError(f"{where} row {number}: '{line}'. Wanted four fields: query id, 0, corpus id, relevance.")
         if int(cells[3]) > 0:
             relevance.setdefault(cells[0], set()).add(cells[2])
@@ -81,7 +82,11 @@ def _members(path: Path) -> dict[str, bytes]:
         return {file.name: file.read_bytes() for file in path.iterdir() if file.is_file()}
     if path.is_file() and is_zipfile(path):
         with ZipFile(path) as archive:
-            return {Path(info.filename).name: archive.read(info) for info in archive.infolist() if not info.is_dir()}
+            members = [info for info in archive.infolist() if not info.is_dir()]
+            names = [Path(info.filename).name for info in members]
+            if twice := [name for name in names if names.count(name) > 1]:
+                raise DataError(f"{path}: holds '{twice[0]}' in several folders. Give a zip of one set.")
+            return {name: archive.read(info) for name, info in zip(names, members, strict=True)}
     raise DataError(f"{path}: neither a folder nor a zip. Wanted one with queries, corpus_elements and qrels.tsv.")
 
 

@@ -81,7 +81,7 @@ def labels(name: str, folder: Path | None = None) -> list[Label]:
     """
     if name.partition(":")[0] in TAXONOMIES:
         return labels_of(concepts(name, folder))
-    texts = distinct(text for line in read_text(Path(name)).splitlines() if (text := canonical(line)))
+    texts = distinct(text for line in read_text(Path(name)).split("\n") if (text := canonical(line)))
     if not texts:
         raise DataError(f"{name}: no label in it. Wanted one label a line.")
     return [Label(text, concept=text, group="", language="") for text in texts]

@@ -54,6 +54,6 @@ def refuse_leak(train: Iterable[str], held_out: Iterable[str]) -> None:
     if shared:
         shown = ", ".join(f"'{text}'" for text in shared[:3])
         raise DataError(
-            f"the split leaks: {len(shared)} text{'s' if len(shared) > 1 else ''} stand in training and held-out data "
-            f"(first: {shown}). Remove them from one side or split by concept."
+            f"the split leaks: {len(shared)} {'texts stand' if len(shared) > 1 else 'text stands'} "
+            f"in training and held-out data (first: {shown}). Remove them from one side or split by concept."
         )

@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,10 @@ def read_text(path: Path) -> str:
         raise DataError(f"{path}: no such file. Give the path of an existing file.")
     raw = path.read_bytes()
     if path.suffix == ".gz":
-        raw = gzip.decompress(raw)
+        try:
+            raw = gzip.decompress(raw)
+        except (OSError, EOFError, zlib.error) as fault:
+            raise DataError(f"{path}: not a whole gzip file ({fault}). Compress it again, or drop the .gz.") from None
     return decode(raw, str(path))
 
 
@@ -65,7 +69,10 @@ def read_rows(source: str | Path) -> tuple[str, Iterator[tuple[int, Row]]]:
     if ending in ("csv", "tsv"):
         return str(path), delimited_rows(read_text(path), str(path), "\t" if ending == "tsv" else ",")
     if ending == "parquet":
-        return str(path), enumerate(Dataset.from_parquet(str(path)), start=1)
+        try:
+            return str(path), enumerate(Dataset.from_parquet(str(path)), start=1)
+        except Exception as fault:
+            raise DataError(f"{path}: not Parquet ({str(fault).splitlines()[0]}). Write the file again.") from None
     raise DataError(f"{path}: unknown ending '.{ending}'. Wanted: .jsonl, .csv, .tsv (each also .gz) or .parquet.")
 
 
@@ -75,11 +82,13 @@ def delimited_rows(text: str, where: str, delimiter: str) -> Iterator[tuple[int,
     if delimiter == "\t":
         reader = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
     else:
-        reader = csv.reader(lines, delimiter=delimiter)
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
     header = next(reader, None)
     if not header:
         raise DataError(f"{where}: empty file. Wanted a header line and at least one row.")
-    for cells in reader:
+    if twice := [name for name in header if header.count(name) > 1]:
+        raise DataError(f"{where}: column '{twice[0]}' stands twice. Rename one.")
+    for cells in _cells(reader, where):
         if not cells:
             continue
         if len(cells) != len(header):
@@ -88,6 +97,13 @@ def delimited_rows(text: str, where: str, delimiter: str) -> Iterator[tuple[int,
                 f"Mend the row (a stray {'tab' if delimiter == chr(9) else 'comma or quotation mark'}?)."
             )
         yield reader.line_num, dict(zip(header, cells, strict=True))
+
+
+def _cells(reader: Any, where: str) -> Iterator[list[str]]:
+    try:
+        yield from reader
+    except csv.Error as fault:
+        raise DataError(f"{where} row {reader.line_num}: {fault}. Mend the row (a stray quotation mark?).") from None
 
 
 def _jsonl_rows(text: str, where: str) -> Iterator[tuple[int, Row]]:
@@ -138,6 +154,8 @@ def _cell(row: Row, column: str, where: str, lower: bool) -> str:
     if not isinstance(value, str):
         raise DataError(f"{where}: '{column}' is {type(value).__name__}, where text was wanted. Mend the row.")
     text = canonical(value, lower=lower)
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise DataError(f"{where}: '{column}' holds half a surrogate pair. Mend the row.")
     if not text:
         raise DataError(f"{where}: '{column}' is empty. Remove the row or fix its source.")
     return text

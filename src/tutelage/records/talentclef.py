@@ -22,8 +22,10 @@ def read_talentclef_pairs(path: str | Path, *, lower: bool = False) -> Dataset:
     """
     path = Path(path)
     rows = []
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
+    for number, line in enumerate(read_text(path).removesuffix("\n").split("\n"), start=1):
         cells = line.split("\t")
+        if not line.strip():
+            continue
         if len(cells) != 4:
             raise DataError(f"{path} row {number}: {len(cells)} columns. Wanted four: family, occupation, two titles.")
         anchor, positive = (canonical(title, lower=lower) for title in cells[2:])

@@ -17,8 +17,7 @@ def canonical(text: str, *, lower: bool = False) -> str:
     >>> canonical("  Ingénieure ") == "Ingénieure"
     True
     """
-    text = unicodedata.normalize("NFC", text).strip()
-    return text.lower() if lower else text
+    return unicodedata.normalize("NFC", text.lower() if lower else text).strip()
 
 
 def text_id(text: str) -> int:
@@ -40,4 +39,7 @@ def text_ids(texts: Iterable[str]) -> Int64[np.ndarray, " texts"]:
 
 def distinct(texts: Iterable[str]) -> list[str]:
     """The distinct texts by id, in order of first appearance."""
-    return list({text_id(text): text for text in reversed(list(texts))}.values())[::-1]
+    first: dict[int, str] = {}
+    for text in texts:
+        first.setdefault(text_id(text), text)
+    return list(first.values())

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 from sentence_transformers import SentenceTransformer
 
-from tutelage.encode.encoder import encode
+from tutelage.encode.encoder import distinct_rows, encode
 from tutelage.records.concepts import Label
 
 
@@ -32,6 +33,10 @@ class LabelIndex:
     labels: Sequence[Label]
     vectors: Float[np.ndarray, "labels dim"]
 
+    @cached_property
+    def _distinct(self) -> tuple[np.ndarray, np.ndarray]:
+        return distinct_rows(self.vectors)
+
     @classmethod
     def build(cls, model: SentenceTransformer, labels: Sequence[Label], *, progress: bool = True) -> "LabelIndex":
         """Embed the labels; equal texts of one concept stand once."""
@@ -40,7 +45,8 @@ class LabelIndex:
 
     def search(self, model: SentenceTransformer, queries: Sequence[str], k: int = 5) -> list[list[Hit]]:
         """The k labels nearest to each query, best first; equal scores stand in the order of the labels."""
-        scores = encode(model, queries) @ self.vectors.T
+        vectors, rows = self._distinct
+        scores = (encode(model, queries) @ vectors.T)[:, rows]
         best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
         return [
             [Hit(self.labels[column], float(row[column])) for column in columns]

@@ -33,7 +33,11 @@ def training_data(data: DataRecipe, folder: Path | None, sets: Iterable[Retrieva
     """
     # Public benchmarks are not held out by us: what they share with ESCO (TalentCLEF: most queries) is their design.
     secret = {comparable(text) for held_out in sets if held_out.exclude_self for text in held_out.corpus.values()}
-    built = {source.source: _pairs(source, data, folder, secret) for source in data.train}
+    built: dict[str, Dataset] = {}
+    for source in data.train:
+        again = sum(name.partition(" #")[0] == source.source for name in built)
+        name = f"{source.source} #{again + 1}" if again else source.source
+        built[name] = _pairs(source, data, folder, secret)
     for name, pairs in built.items():
         if not len(pairs):
             raise ConfigError(f"data.train: '{name}' has no pair beside the held-out concepts. Lower data.held_out.")

@@ -23,7 +23,7 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 class Record(BaseModel):
     """Frozen, and closed: an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ModelRecipe(Record):
@@ -56,7 +56,7 @@ class DataRecipe(Record):
 
     train: tuple[TrainSource, ...] = Field(min_length=1)
     held_out: Share = HELD_OUT_SHARE  # share of concepts
-    seed: int = Field(0, ge=0)  # of the split and of the pairs drawn
+    seed: int = Field(0, ge=0, lt=2**32)  # of the split and of the pairs drawn
 
 
 class SamplingRecipe(Record):
@@ -91,7 +91,7 @@ class TrainingRecipe(Record):
     accumulation: PositiveInt = 1  # steps added up before an update; adds no negatives
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     token_budget: PositiveInt | None = None  # padded tokens in one forward pass. Default: by device
-    seed: int = Field(42, ge=0)
+    seed: int = Field(42, ge=0, lt=2**32)
     log_every: PositiveInt = 10  # steps
     evaluate_every: PositiveInt | None = None  # steps; null: before and after only
     save_every: PositiveInt | None = None  # steps between checkpoints for --resume; null: none
@@ -110,14 +110,21 @@ class EvaluateRecipe(Record):
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
-            parse(name)
+            _parse(name)
         return names
 
     @field_validator("main")
     @classmethod
     def _main_known(cls, name: str) -> str:
-        parse(name)
+        _parse(name)
         return name
+
+
+def _parse(name: str) -> None:
+    try:
+        parse(name)
+    except ConfigError as fault:
+        raise ValueError(str(fault)) from None
 
 
 class Recipe(Record):
@@ -173,6 +180,12 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 class _Loader(yaml.SafeLoader):
     """Safe YAML in which 5e-5 is a number: YAML 1.1 reads it as text for want of a dot."""
 
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        keys = [key.value for key, _ in node.value]
+        if twice := [key for key in keys if keys.count(key) > 1]:
+            raise yaml.constructor.ConstructorError(None, None, f"key '{twice[0]}' stands twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
 
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
@@ -193,13 +206,18 @@ def _set(tree: dict[str, Any], override: str) -> None:
         tree = tree.setdefault(parent, {})
         if not isinstance(tree, dict):
             raise ConfigError(f"--set {override}: '{parent}' holds a value, not keys. Name an existing section.")
-    tree[last] = yaml.load(value, Loader=_Loader)
+    try:
+        tree[last] = yaml.load(value, Loader=_Loader)
+    except yaml.YAMLError as fault:
+        raise ConfigError(f"--set {override}: not YAML ({' '.join(str(fault).split())}).") from None
 
 
 def _explain(fault: ValidationError) -> str:
     """The first fault as where, what came, what was wanted."""
-    error = fault.errors()[0]
-    more = f" ({fault.error_count() - 1} more)" if fault.error_count() > 1 else ""
+    # A list whose only entry is faulty is also "too short": that is one fault.
+    errors = [e for e in fault.errors() if not (e["type"] == "too_short" and e["input"])]
+    error = errors[0]
+    more = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
     *section, key = [str(part) for part in error["loc"]] or ["recipe"]
     where = ".".join(section) or "recipe"
     if error["type"] == "extra_forbidden":

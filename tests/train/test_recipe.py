@@ -1,0 +1,224 @@
+"""A recipe is closed, typed and checked whole: every mistake is one line with the key in it."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from tutelage.errors import ConfigError
+from tutelage.train.recipe import SHIPPED, Recipe, load_recipe, shipped
+
+SMALL = "output: out\ndata: {train: [{source: sample:en}]}\nevaluate: {sets: ['sample-heldout:en']}\n"
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    """Write a recipe file; by default the smallest one."""
+
+    def write(text=SMALL):
+        path = tmp_path / "my.yaml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+def refused(path, *overrides):
+    with pytest.raises(ConfigError) as fault:
+        load_recipe(path, overrides)
+    assert "\n" not in str(fault.value)
+    return str(fault.value)
+
+
+def test_every_shipped_recipe_loads():
+    assert shipped() == sorted(path.stem for path in SHIPPED.glob("*.yaml"))
+    assert {"demo", "demo_sample"} <= set(shipped())
+    for name in shipped():
+        assert load_recipe(name).output.parts[0] == "runs"
+
+
+def test_every_key_of_a_shipped_recipe_takes_effect():
+    for name in shipped():
+        written = yaml.safe_load((SHIPPED / f"{name}.yaml").read_text())
+        resolved = load_recipe(name).model_dump(mode="json")
+        for section, options in written.items():
+            if isinstance(options, dict):
+                for key in options.keys() - {"train"}:
+                    assert resolved[section][key] == options[key], f"{name}: {section}.{key}"
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_the_resolved_recipe_loads_as_the_same_recipe(recipe, name):
+    loaded = load_recipe(name, ["name=éleveuse", "training.learning_rate=5e-5"])
+    assert load_recipe(recipe(loaded.to_yaml())) == loaded
+
+
+def test_the_resolved_recipe_spells_out_every_default(recipe):
+    tree = yaml.safe_load(load_recipe(recipe()).to_yaml())
+    assert list(tree) == list(Recipe.model_fields)
+    for key, field in Recipe.model_fields.items():
+        if isinstance(tree[key], dict):
+            assert list(tree[key]) == list(field.annotation.model_fields)
+
+
+def test_a_recipe_is_frozen(recipe):
+    with pytest.raises(ValidationError, match="frozen"):
+        load_recipe(recipe()).loss.margin = 0.1
+
+
+@pytest.mark.parametrize("number", ["5e-5", "5E-5", "5.0e-5", "0.00005"])
+def test_a_power_of_ten_is_a_number(recipe, number):
+    for loaded in (
+        load_recipe(recipe(f"{SMALL}training: {{learning_rate: {number}}}\n")),
+        load_recipe(recipe(), [f"training.learning_rate={number}"]),
+    ):
+        assert loaded.training.learning_rate == 5e-5
+
+
+def test_a_name_with_an_e_in_it_stays_text(recipe):
+    assert load_recipe(recipe(), ["name=e5-base"]).name == "e5-base"
+
+
+@pytest.mark.parametrize(
+    ("override", "read"),
+    [
+        ("training.epochs=2", lambda recipe: recipe.training.epochs == 2),
+        ("loss.contrast_anchors=false", lambda recipe: recipe.loss.contrast_anchors is False),
+        ("guide.name=null", lambda recipe: recipe.guide.name is None),
+        ("evaluate.metrics=[map, ndcg@5]", lambda recipe: recipe.evaluate.metrics == ("map", "ndcg@5")),
+        ("data.train=[{source: a=b.csv}]", lambda recipe: recipe.data.train[0].source == "a=b.csv"),
+        ("output=runs/b", lambda recipe: recipe.output == Path("runs/b")),
+    ],
+)
+def test_an_override_sets_its_key(recipe, override, read):
+    assert read(load_recipe(recipe(), [override]))
+    assert not read(load_recipe(recipe()))
+
+
+def test_the_last_override_wins(recipe):
+    assert load_recipe(recipe(), ["loss.margin=0.1", "loss.margin=0.2"]).loss.margin == 0.2
+
+
+UNKNOWN = {
+    "loss.temprature=0.02": "loss: unknown option 'temprature'. Options: temperature, margin, margin_strategy, "
+    "contrast_anchors, contrast_positives, drop_same_text, drop_same_group, group.",
+    "los.margin=0": "recipe: unknown option 'los'. Options: name, output, model, guide, data, sampling, loss, "
+    "training, evaluate.",
+    "data.train=[{source: a, colums: [q, a]}]": "data.train.0: unknown option 'colums'. "
+    "Options: source, columns, max_pairs.",
+}
+
+
+@pytest.mark.parametrize(("override", "message"), UNKNOWN.items())
+def test_an_unknown_key_is_refused_with_those_that_exist(recipe, override, message):
+    path = recipe()
+    assert refused(path, override) == f"{path}: {message}"
+
+
+OUT_OF_RANGE = {
+    "loss.temperature=0": "loss: 'temperature' is 0. Input should be greater than 0.",
+    "loss.temperature=-0.1": "loss: 'temperature' is -0.1. Input should be greater than 0.",
+    "loss.margin_strategy=both": "loss: 'margin_strategy' is 'both'. Input should be 'absolute' or 'relative'.",
+    "sampling.batch_size=1": "sampling: 'batch_size' is 1. Input should be greater than or equal to 2.",
+    "data.held_out=1": "data: 'held_out' is 1. Input should be less than 1.",
+    "data.train=[]": "data: 'train' is []. Tuple should have at least 1 item after validation, not 0.",
+    "training.epochs=many": "training: 'epochs' is 'many'. "
+    "Input should be a valid number, unable to parse string as a number.",
+    "training.warmup=-1": "training: 'warmup' is -1. Input should be greater than or equal to 0.",
+    "name=1": "recipe: 'name' is 1. Input should be a valid string.",
+}
+
+
+@pytest.mark.parametrize(("override", "message"), OUT_OF_RANGE.items())
+def test_a_value_out_of_range_is_refused(recipe, override, message):
+    path = recipe()
+    assert refused(path, override) == f"{path}: {message}"
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["loss.margin=.nan", "loss.temperature=.nan", "loss.temperature=.inf", "training.learning_rate=1e400"],
+)
+def test_what_is_no_finite_number_is_refused(recipe, override):
+    key = override.partition("=")[0].partition(".")[2]
+    assert f"'{key}'" in refused(recipe(), override)
+
+
+@pytest.mark.parametrize("key", ["metrics=[ndcg]", "main=ndcg"])
+def test_an_unknown_metric_is_refused_by_file_and_key(recipe, key):
+    path = recipe()
+    message = refused(path, f"evaluate.{key}")
+    assert message.startswith(f"{path}: evaluate: '{key.partition('=')[0]}'")
+    assert "ndcg@10" in message
+
+
+@pytest.mark.parametrize(
+    ("gone", "message"),
+    [
+        ("output", "recipe: 'output' is missing. Add it."),
+        ("data", "recipe: 'data' is missing. Add it."),
+        ("evaluate", "recipe: 'evaluate' is missing. Add it."),
+    ],
+)
+def test_a_missing_key_is_named(recipe, gone, message):
+    path = recipe("".join(line for line in SMALL.splitlines(keepends=True) if not line.startswith(gone)))
+    assert refused(path) == f"{path}: {message}"
+
+
+def test_a_missing_key_of_a_section_is_named(recipe):
+    path = recipe()
+    assert refused(path, "data.train=[{columns: [q, a]}]") == f"{path}: data.train.0: 'source' is missing. Add it."
+
+
+def test_further_faults_are_counted(recipe):
+    path = recipe()
+    assert refused(path, "loss.margin=a", "loss.temperature=0").endswith("(1 more)")
+
+
+def test_a_key_written_twice_is_refused(recipe):
+    path = recipe(f"{SMALL}loss: {{temperature: 0.1}}\nloss: {{margin: 0.2}}\n")
+    assert "'loss'" in refused(path)
+
+
+@pytest.mark.parametrize("text", ["", "- a\n", "demo\n"])
+def test_what_is_no_mapping_is_refused(recipe, text):
+    path = recipe(text)
+    assert refused(path) == f"{path}: holds no mapping. Wanted keys such as: {', '.join(Recipe.model_fields)}."
+
+
+def test_what_is_no_yaml_is_refused_with_its_place(recipe):
+    path = recipe("output: [")
+    assert re.fullmatch(rf"{re.escape(str(path))}: not YAML \(.*line 1, column \d+.*\)\.", refused(path))
+
+
+def test_a_recipe_that_does_not_exist_is_refused(tmp_path):
+    path = tmp_path / "my.yaml"
+    assert refused(path) == f"{path}: no such file. Give the path of an existing file."
+
+
+def test_an_unknown_name_is_refused_with_those_shipped():
+    assert refused("demi") == f"recipe 'demi': no such name. Shipped: {', '.join(shipped())}; or give a .yaml."
+
+
+def test_a_recipe_in_another_encoding_is_refused(tmp_path):
+    path = tmp_path / "my.yaml"
+    path.write_bytes("name: é".encode("latin-1"))
+    assert refused(path) == f"{path} line 1: byte 0xe9 is not UTF-8. Save the file as UTF-8 and run again."
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("nonsense", "--set nonsense: wanted key=value, as in --set training.epochs=2."),
+        ("=3", "--set =3: wanted key=value, as in --set training.epochs=2."),
+        ("output.a=1", "--set output.a=1: 'output' holds a value, not keys. Name an existing section."),
+    ],
+)
+def test_an_override_that_says_nothing_is_refused(recipe, override, message):
+    assert refused(recipe(), override) == message
+
+
+def test_an_override_that_is_no_yaml_is_refused(recipe):
+    assert refused(recipe(), "name=[").startswith("--set name=[: ")
