@@ -36,11 +36,12 @@ def encode(
     Args:
         model: a sentence-transformers model; it is put in evaluation mode and left there.
         texts: any number, also none.
-        prompt: put before every text.
+        prompt: put before every text; default: the model's own default prompt, if it has one.
         token_budget: padded tokens in one forward pass; default: by device.
         progress: the label of a progress bar; none: silent. The bar is silent too where there is no terminal.
     """
     model.eval()
+    prompt = default_prompt(model) if prompt is None else prompt
     budget = token_budget or default_budget(model.device)
     vectors = np.zeros((len(texts), model.get_embedding_dimension() or 0), dtype=np.float32)
     # Windows of like length: sorting by characters first keeps the padding within a window small.
@@ -57,11 +58,17 @@ def encode(
             found = np.empty((len(first), vectors.shape[1]), dtype=np.float32)
             for rows in pack(_lengths(features)[first], budget):
                 embedded = _forward(model, features, first[rows])
-                found[rows] = torch.nn.functional.normalize(embedded.float(), dim=-1).cpu().numpy()
+                embedded = embedded[:, : found.shape[1]].float()  # a model may be set to truncate_dim
+                found[rows] = torch.nn.functional.normalize(embedded, dim=-1).cpu().numpy()
                 bar.update(len(rows))
             vectors[window] = found[again]
             bar.update(len(window) - len(first))
     return vectors
+
+
+def default_prompt(model: SentenceTransformer) -> str | None:
+    """The prompt that a model was saved to put before every text, if any."""
+    return model.prompts.get(model.default_prompt_name) if model.default_prompt_name else None
 
 
 def distinct_rows(

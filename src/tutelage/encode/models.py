@@ -25,9 +25,9 @@ def resolve_model(name: str) -> str:
     ...
     tutelage.errors.ConfigError: model './no/such/folder': no such folder. Give a saved model or a hub name.
     """
-    if Path(name).is_dir():
+    if name and Path(name).is_dir():
         return name
-    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+    if not name or name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise ConfigError(f"model '{name}': no such folder. Give a saved model or a hub name.")
     if name in (MINILM, MINILM.rpartition("/")[2]) and (packaged := _packaged_minilm()):
         return str(packaged)

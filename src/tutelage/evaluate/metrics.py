@@ -68,7 +68,7 @@ def parse(name: str) -> tuple[Callable[[Ranks, Relevant, float], PerQuery], floa
         ConfigError: an unknown metric, a cut-off below 1, or none where the metric needs one.
     """
     metric, at, cut = name.partition("@")
-    has_cut = cut.isdigit() and int(cut) > 0
+    has_cut = cut.isascii() and cut.isdigit() and int(cut) > 0
     uncut = not at and metric in ("map", "mrr")
     if metric not in METRICS or not (has_cut or uncut):
         raise ConfigError(

@@ -74,10 +74,10 @@ def _processor() -> str:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """The whole file or nothing: written beside the target, flushed to disk, renamed."""
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     beside = path.with_name(f".{path.name}.partial")
     with beside.open("w", encoding="utf-8") as file:
-        json.dump(content, file, indent=2, ensure_ascii=False)
-        file.write("\n")
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
     os.replace(beside, path)
@@ -96,8 +96,9 @@ def before_after_rows(report: Mapping[str, Any], metrics: Sequence[str] = ("map"
     for name, difference in report["difference"].items():
         for metric in (metric for metric in metrics if metric in difference):
             before, after = (f"{report[stage][name][metric]:.4f}" for stage in ("before", "after"))
-            gain, low, high = (f"{difference[metric][key]:+.4f}" for key in ("mean", "low", "high"))
-            rows.append([name, str(report["queries"][name]), metric, before, after, gain, f"{low} {high}"])
+            gain, low, high = (difference[metric][key] for key in ("mean", "low", "high"))
+            interval = "unknown" if low is None else f"{low:+.4f} {high:+.4f}"
+            rows.append([name, str(report["queries"][name]), metric, before, after, f"{gain:+.4f}", interval])
     return rows
 
 

@@ -13,11 +13,14 @@ DRAWS = 10_000
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean difference (after - before), its 95 % interval, and the queries that rose, stayed and fell."""
+    """Mean difference (after - before), its 95 % interval, and the queries that rose, stayed and fell.
+
+    One cluster alone tells nothing of the spread: ``low`` and ``high`` are None then.
+    """
 
     mean: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     wins: int
     ties: int
     losses: int
@@ -54,13 +57,13 @@ def paired_difference(
     def mean(totals: np.ndarray, sizes: np.ndarray, axis: int = -1) -> np.ndarray:
         return totals.sum(axis) / sizes.sum(axis)
 
-    low, high = difference.mean(), difference.mean()
+    low = high = None if len(totals) == 1 else float(difference.mean())
     if len(totals) > 1 and np.ptp(difference) > 0:
         interval = bootstrap(
             (totals, sizes), mean, paired=True, vectorized=True, n_resamples=draws, batch=1000, method="percentile",
             rng=np.random.default_rng(seed),
         ).confidence_interval  # fmt: skip
-        low, high = interval.low, interval.high
+        low, high = float(interval.low), float(interval.high)
     wins, losses = int((difference > 0).sum()), int((difference < 0).sum())
     ties = len(difference) - wins - losses
-    return Difference(float(difference.mean()), float(low), float(high), wins, ties, losses)
+    return Difference(float(difference.mean()), low, high, wins, ties, losses)

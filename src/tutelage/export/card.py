@@ -33,6 +33,7 @@ def complete_card(folder: Path, report: Mapping[str, Any], recipe: str) -> None:
 def section(report: Mapping[str, Any], recipe: str) -> str:
     """The part of the card that is ours, as Markdown."""
     machine = report["machine"]
+    used = " ".join([*report["after"], *(source["source"] for source in report["recipe"]["data"]["train"])])
     lines = [
         "## Before and after",
         "",
@@ -51,7 +52,7 @@ def section(report: Mapping[str, Any], recipe: str) -> str:
         "",
         "</details>",
         "",
-        *(f"{attribution}\n" for source, attribution in ATTRIBUTIONS.items() if f"{source}:" in recipe),
+        *(f"{attribution}\n" for source, attribution in ATTRIBUTIONS.items() if source in used),
     ]
     return "\n".join(lines) + "\n"
 

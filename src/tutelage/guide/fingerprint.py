@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Int64
 from sentence_transformers import SentenceTransformer
 
+from tutelage.encode.encoder import default_prompt
+
 Fingerprint = Mapping[str, str]  # field -> digest or plain value; two stores agree when all fields do
 
 
@@ -22,14 +24,22 @@ def of_model(model: SentenceTransformer, prompt: str | None = None) -> dict[str,
     for name, tensor in sorted(model.state_dict().items()):
         weights.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
         weights.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    tokenizer = getattr(model.tokenizer, "backend_tokenizer", None)
     return {
         "weights": weights.hexdigest(),
         "modules": digest([[type(module).__name__, _settings(module)] for module in model]),
-        "tokenizer": digest(tokenizer.to_str() if tokenizer is not None else repr(model.tokenizer)),
+        "tokenizer": digest(_tokenizer(model.tokenizer)),
         "max_length": str(model.max_seq_length),
-        "prompt": prompt or "",
+        "dim": str(model.get_embedding_dimension()),
+        "prompt": (default_prompt(model) if prompt is None else prompt) or "",
     }
+
+
+def _tokenizer(tokenizer: Any) -> Any:
+    """Vocabulary and rules; padding and truncation are left out, since every call sets them anew."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return repr(tokenizer)
+    return {key: value for key, value in json.loads(backend.to_str()).items() if key not in ("padding", "truncation")}
 
 
 def _settings(module: torch.nn.Module) -> Any:

@@ -25,6 +25,8 @@ from tutelage.guide import fingerprint as fp
 from tutelage.records.texts import canonical, distinct, text_ids
 
 MANIFEST = "manifest.json"
+FILES = ("text_ids.npy", "vectors.npy", MANIFEST)
+DTYPES = ("float16", "float32", "float64")
 Embed = Callable[[list[str]], np.ndarray]
 Guide = SentenceTransformer | Embed
 
@@ -92,6 +94,8 @@ class GuideStore:
         texts = [canonical(text) for text in distinct(texts)]
         if not texts:
             raise DataError("guide store: no texts to embed. Give the training texts.")
+        if dtype not in DTYPES:
+            raise ConfigError(f"guide store: dtype is '{dtype}'. Options: {', '.join(DTYPES)}.")
         fields, embed = _source(guide, prompt, name, token_budget, progress)
         fields["dtype"] = dtype
         held = None
@@ -100,7 +104,7 @@ class GuideStore:
             texts = [text for text, known in zip(texts, held.holds(text_ids(texts)), strict=True) if not known]
             if not texts:
                 return held
-        elif path.exists() and not overwrite and any(path.iterdir()):
+        elif path.exists() and (not path.is_dir() or {file.name for file in path.iterdir()} - set(FILES)):
             raise ConfigError(f"{path}: holds files that are no guide store. Choose another folder or empty this one.")
         vectors = np.asarray(embed(texts))
         if vectors.ndim != 2 or len(vectors) != len(texts):
@@ -134,7 +138,7 @@ class GuideStore:
                 f"guide store {path} holds fingerprint {fp.short(held)}, this run needs {fp.short(fingerprint)} "
                 f"({', '.join(changed)} changed). Choose another folder (in a recipe: guide.store) or remove this one."
             )
-        ids, matrix = (np.load(path / file, mmap_mode="r") for file in ("text_ids.npy", "vectors.npy"))
+        ids, matrix = (np.load(path / file, mmap_mode="r") for file in FILES[:2])
         return cls(np.asarray(ids), matrix, held, path)
 
     def holds(self, ids: Int64[np.ndarray, " texts"]) -> Bool[np.ndarray, " texts"]:
@@ -171,6 +175,8 @@ def _source(
         return fp.of_model(guide, prompt), embed
     if name is None:
         raise ConfigError("guide: a function needs a name, which stands for it in the fingerprint. Give name='...'.")
+    if prompt is not None:
+        raise ConfigError("guide: a prompt is for models; a function puts its own before the texts. Leave prompt out.")
     return {"function": name}, guide
 
 
@@ -184,8 +190,8 @@ def _write(path: Path, ids: Int64[np.ndarray, " texts"], matrix: np.ndarray, fin
     path.parent.mkdir(parents=True, exist_ok=True)
     work = Path(mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:
-        np.save(work / "text_ids.npy", ids)
-        np.save(work / "vectors.npy", matrix)
+        for file, array in zip(FILES, (ids, matrix), strict=False):
+            np.save(work / file, array)
         manifest = {
             "fingerprint": dict(fingerprint),
             "texts": len(matrix),
@@ -193,9 +199,10 @@ def _write(path: Path, ids: Int64[np.ndarray, " texts"], matrix: np.ndarray, fin
             "texts_digest": fp.of_texts(ids),
         }
         (work / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+        old = work.with_name(f"{work.name}-old")
         if path.exists():
-            rmtree(path)
+            os.replace(path, old)
         os.replace(work, path)
+        rmtree(old, ignore_errors=True)
     finally:
-        if work.exists():
-            rmtree(work)
+        rmtree(work, ignore_errors=True)

@@ -22,7 +22,7 @@ CONCEPT_MARK = "\x00concept\x00"
 def first_fit(
     ids: Int64[np.ndarray, "rows columns"], order: Int64[np.ndarray, " picked"], batch_size: int
 ) -> list[list[int]]:
-    """Each row of ``order`` in the first batch that has room and holds none of the row's ids.
+    """Each row of ``order`` in the first batch with room after the last one that holds any of the row's ids.
 
     Rows of one id thus stand in ascending batches; nothing is lost and nothing repeated. One pass, no rescans.
 
