@@ -60,7 +60,7 @@ def test_commands_of_the_readme_exist(line):
 @pytest.mark.parametrize("path", sorted((ROOT / "src").rglob("*.py")), ids=lambda path: path.stem)
 def test_options_and_commands_that_messages_name_exist(path):
     source = path.read_text(encoding="utf-8")
-    named = {option for option in re.findall(r"(?<![\w-])--[a-z][a-z-]+", source)}
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", source))
     assert named - {"--always", "--dirty", "--abbrev", "--exclude", "--force-reinstall"} <= known_options()
 
 

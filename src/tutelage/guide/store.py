@@ -98,14 +98,11 @@ class GuideStore:
             raise ConfigError(f"guide store: dtype is '{dtype}'. Options: {', '.join(DTYPES)}.")
         fields, embed = _source(guide, prompt, name, token_budget, progress)
         fields["dtype"] = dtype
-        held = None
-        if (path / MANIFEST).is_file() and not overwrite:
-            held = cls.open(path, fields)
+        held = cls._held(path, fields, overwrite=overwrite)
+        if held is not None:
             texts = [text for text, known in zip(texts, held.holds(text_ids(texts)), strict=True) if not known]
             if not texts:
                 return held
-        elif path.exists() and (not path.is_dir() or {file.name for file in path.iterdir()} - set(FILES)):
-            raise ConfigError(f"{path}: holds files that are no guide store. Choose another folder or empty this one.")
         vectors = np.asarray(embed(texts))
         if vectors.ndim != 2 or len(vectors) != len(texts):
             raise DataError(f"guide: {len(texts)} texts gave an array of shape {vectors.shape}; wanted (texts, dim).")
@@ -115,6 +112,20 @@ class GuideStore:
         order = np.argsort(ids)
         _write(path, ids[order], matrix[order], fields)
         return cls.open(path, fields)
+
+    @classmethod
+    def _held(cls, path: Path, fields: fp.Fingerprint, *, overwrite: bool) -> "GuideStore | None":
+        """The finished store that a build may go on from; none where there is none, or one to be replaced."""
+        if path.exists() and (not path.is_dir() or {file.name for file in path.iterdir()} - set(FILES)):
+            raise ConfigError(f"{path}: holds files that are no guide store. Choose another folder or empty this one.")
+        if not (path / MANIFEST).is_file():
+            return None
+        try:
+            return cls.open(path, fields)
+        except CacheMismatch:
+            if overwrite:
+                return None
+            raise
 
     @classmethod
     def open(cls, path: str | Path, fingerprint: fp.Fingerprint | None = None) -> "GuideStore":

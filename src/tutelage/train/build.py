@@ -98,12 +98,19 @@ def _evaluation_set(name: str, data: DataRecipe, folder: Path | None) -> Retriev
     return sources.retrieval_set(name, folder, share=data.held_out, seed=data.seed)
 
 
-def guide_store(recipe: Recipe, texts: Iterable[str], path: Path) -> GuideStore | None:
-    """The guide's vectors of all training texts, built or found; None for a recipe without a guide."""
+def guide_store(recipe: Recipe, texts: Iterable[str], own: Path, *, overwrite: bool) -> GuideStore | None:
+    """The guide's vectors of all training texts, built or found; None for a recipe without a guide.
+
+    The run's ``own`` store serves unless the recipe names a shared one; only the own may be overwritten.
+    """
     if recipe.guide.name is None:
         return None
     guide = load_model(recipe.guide.name, max_length=recipe.guide.max_length)
-    return GuideStore.build(guide, texts, path, prompt=recipe.guide.prompt, dtype=recipe.guide.dtype)
+    shared = recipe.guide.store
+    return GuideStore.build(
+        guide, texts, shared or own, prompt=recipe.guide.prompt, dtype=recipe.guide.dtype,
+        overwrite=overwrite and shared is None,
+    )  # fmt: skip
 
 
 def guided_loss(recipe: Recipe, model: SentenceTransformer, store: GuideStore | None) -> GuidedLoss:

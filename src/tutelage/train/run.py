@@ -60,7 +60,7 @@ def run_recipe(
     model = load_model(recipe.model.name, max_length=recipe.model.max_length)
     say(f"guide: every distinct training text once, through {recipe.guide.name}")
     with _timed(seconds, "guide"):
-        store = build.guide_store(recipe, build.texts_of(train), recipe.guide.store or output / GUIDE)
+        store = build.guide_store(recipe, build.texts_of(train), output / GUIDE, overwrite=overwrite)
     measure = recipe.evaluate
     evaluators = [RetrievalEvaluator(retrieval, metrics=measure.metrics, main=measure.main) for retrieval in sets]
     say(f"evaluation before: {', '.join(retrieval.name for retrieval in sets)}")
