@@ -189,7 +189,7 @@ def test_guide_store_of_another_guide(foreign_store):
     assert held != needed
     assert line.startswith(
         f"CacheMismatch: guide store {path} holds fingerprint {held}, this run needs {needed} "
-        "(weights, modules, tokenizer, max_length, prompt, function changed). "
+        "(weights, modules, tokenizer, max_length, dim, prompt, function changed). "
     )
 
 

@@ -74,10 +74,9 @@ def demo(
         err.print(f"{NO_DATA} {HOW_TO_GET_DATA}", soft_wrap=True)
     _run("demo" if real else "demo_sample", [f"output={output}"], folder, overwrite, False, as_json)
     if not as_json:
-        out.print(
-            "Now search with it:", f"  tutelage search {output / 'model'} 'senior java dev' --corpus ", sep="\n", end=""
-        )
-        out.print("esco:en" if real else "sample:en")
+        corpus = "esco:en" if real else "sample:en"
+        out.print("Now search with it:")
+        out.print(f"  {_command()} search {output / 'model'} 'senior java dev' --corpus {corpus}", soft_wrap=True)
 
 
 @app.command(
@@ -114,6 +113,7 @@ def _run(source: str, overrides: list[str], folder: Path | None, overwrite: bool
 
     out.print(before_after_table(report))
     steps, spent = report["training"]["steps"], report["seconds"]
+    out.print()
     out.print(f"{steps} steps in {spent['train']:.0f} s; {sum(spent.values()):.0f} s in all.")
     out.print(f"Model: {recipe.output / MODEL}   Report: {recipe.output / REPORT}", soft_wrap=True)
 

@@ -104,11 +104,12 @@ def test_rows_come_in_the_order_of_sets_and_metrics_asked(report: dict[str, Any]
     assert [(row[0], row[2]) for row in rows] == [(s, m) for s in ("talentclef:en", "mine") for m in ("mrr", "map")]
 
 
-def test_the_before_after_table_shows_every_heading_and_row_within_80_columns(report: dict[str, Any]) -> None:
+def test_the_before_after_table_fits_80_columns_without_the_query_counts(report: dict[str, Any]) -> None:
     text = printed(before_after_table(report))
     assert "demo: before and after" in text
-    for cell in (*HEADINGS, *before_after_rows(report)[0]):
-        assert cell in text
+    shown = [column for column, heading in enumerate(HEADINGS) if heading != "queries"]
+    for row in (HEADINGS, before_after_rows(report)[0]):
+        assert all(row[column] in text for column in shown)
     assert "…" not in text
 
 

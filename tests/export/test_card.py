@@ -56,7 +56,7 @@ def test_outside_a_checkout_the_commit_is_unknown(report: dict[str, Any]) -> Non
 def test_sources_are_attributed_where_a_run_trains_or_is_judged_on_them(
     sources: list[str], judged_on: str, named: list[str], report: dict[str, Any]
 ) -> None:
-    text = section({**report, "recipe": trained_on(*sources), "after": report["after"] | {judged_on: {}}}, RECIPE)
+    text = section({**report, "recipe": trained_on(*sources), "after": {judged_on: {}} | report["after"]}, RECIPE)
     assert [name for name, attribution in ATTRIBUTIONS.items() if attribution in text] == named
 
 

@@ -105,10 +105,12 @@ def before_after_rows(report: Mapping[str, Any], metrics: Sequence[str] = ("map"
 def before_after_table(report: Mapping[str, Any]) -> Table:
     """The run's result on one screen of 80 columns."""
     table = Table(title=f"{report['name']}: before and after", title_justify="left", **PLAIN)
-    for heading in HEADINGS:
-        table.add_column(heading, justify="left" if heading in ("set", "metric") else "right", no_wrap=True)
+    shown = [column for column, heading in enumerate(HEADINGS) if heading != "queries"]
+    for column in shown:
+        justify: Any = "left" if HEADINGS[column] in ("set", "metric") else "right"
+        table.add_column(HEADINGS[column], justify=justify, no_wrap=True)
     for row in before_after_rows(report):
-        table.add_row(*row)
+        table.add_row(*(row[column] for column in shown))
     return table
 
 
