@@ -38,14 +38,15 @@ def guided_contrastive(
     margin_strategy: str = "absolute",
     contrast_anchors: bool = True,
     contrast_positives: bool = True,
-) -> tuple[Tensor, dict[str, int], int]:
-    """Mean over rows of logsumexp(kept logits) - positive's logit; drops by their first rule; candidates."""
+) -> tuple[Tensor, dict[str, int], int, Tensor]:
+    """Mean over rows of logsumexp(kept logits) - positive's logit; drops by first rule; candidates; share lost."""
     n = len(given.anchor)
     guided = given.guide_anchor is not None
     drops = {"self": 0, "text": 0, "group": 0, "guide": 0}
     candidates = 0
-    losses = []
+    losses, shares = [], []
     for i in range(n):
+        lost = []
         limit = None
         if guided:
             s = cos(given.guide_anchor[i], given.guide_positive[i])
@@ -81,5 +82,9 @@ def guided_contrastive(
                     kept.append(cos(row, others[j]) / temperature)
                     continue
                 drops[rule] += 1
+                if rule != "self":
+                    lost.append(cos(row, others[j]) / temperature)
+        z_lost = sum(logit.exp() for logit in lost)
+        shares.append(z_lost / (z_lost + sum(logit.exp() for logit in kept)))
         losses.append(torch.stack(kept).logsumexp(0) - kept[0])
-    return torch.stack(losses).mean(), drops, candidates
+    return torch.stack(losses).mean(), drops, candidates, sum(shares) / n

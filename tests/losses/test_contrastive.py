@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import Example
 
-from tutelage.losses import RULES, Embedded, guided_contrastive
+from tutelage.losses import RULES, Embedded, guided_contrastive, tiled
 
 SIZES = [(3, 3, 0), (7, 5, 0), (9, 4, 9), (8, 6, 3)]  # rows, dimensions, negatives
 
@@ -61,15 +61,16 @@ def gradients(loss, case):
     return torch.autograd.grad(loss, leaves)
 
 
-def assert_equals_reference(case, **options):
-    want, drops, candidates = reference.guided_contrastive(case, **options)
-    got, found = guided_contrastive(*embedded(case), **options)
+def assert_equals_reference(case, *, chunk_size=None, **options):
+    want, drops, candidates, share = reference.guided_contrastive(case, **options)
+    got, found = guided_contrastive(*embedded(case), chunk_size=chunk_size, **options)
     wanted = gradients(want, case)
     assert wanted[0].abs().sum() > 0, "no gradient: the comparison would prove nothing"
     torch.testing.assert_close(got, want)
     torch.testing.assert_close(gradients(got, case), wanted)
     assert dict(zip(RULES, found.counts.tolist(), strict=True)) == drops
     assert int(found.candidates) == candidates
+    torch.testing.assert_close(found.removed, torch.as_tensor(share, dtype=torch.float64).detach())
 
 
 @pytest.mark.parametrize(("rows", "dim", "negatives"), SIZES)
@@ -92,38 +93,48 @@ def test_equals_the_definition_for_every_choice_of_blocks(contrast_anchors, cont
 
 
 def test_every_rule_drops_something_in_these_examples():
-    _, drops, _ = reference.guided_contrastive(example(9, 4, 9), temperature=0.5)
+    _, drops, _, share = reference.guided_contrastive(example(9, 4, 9), temperature=0.5)
     assert all(drops.values()), drops
+    assert 0 < share < 1
 
 
 @pytest.mark.parametrize("rule", ["self", "text", "group", "guide"])
 def test_a_fault_in_a_rule_is_noticed(rule, monkeypatch):
     """Switch one rule off: the comparison with the definition must fail, else it proves nothing."""
-    from tutelage.losses import contrastive
+    whole = tiled._rules
 
-    whole = contrastive._rules
-
-    def faulty(*args, **kwargs):
-        rules = whole(*args, **kwargs)
-        rules[RULES.index(rule)] = torch.zeros_like(rules[0])
+    def faulty(*args):
+        rules = whole(*args)
+        rules[RULES.index(rule)] = rules[0][:0]
         return rules
 
-    monkeypatch.setattr(contrastive, "_rules", faulty)
+    monkeypatch.setattr(tiled, "_rules", faulty)
     with pytest.raises(AssertionError):
         assert_equals_reference(example(9, 4, 9), temperature=0.5)
 
 
-def test_a_positive_that_loses_its_protection_is_noticed(monkeypatch):
-    from tutelage.losses import contrastive
+def test_the_positive_stays_though_every_rule_speaks_against_it():
+    """One text everywhere, one group, a ceiling below all: nothing is left but the row's own positive."""
+    vectors = torch.randn(4, 3, dtype=torch.float64)
+    ids = torch.zeros(4, dtype=torch.int64)
+    texts = Embedded(vectors, vectors, ids, ids)
+    loss, drops = guided_contrastive(texts, texts, margin=3.0)
+    assert loss == 0
+    assert drops.counts.sum() == drops.candidates
 
-    whole = contrastive._rules
 
-    def faulty(block, *args, **kwargs):
-        return whole(block._replace(own_is_positive=False), *args, **kwargs)
+@pytest.mark.parametrize("chunk_size", [1, 2, 7, 8, 9, 100])  # splits, does not divide, equals, exceeds 9 rows
+def test_chunk_size_changes_memory_only(chunk_size):
+    assert_equals_reference(example(9, 4, 7), temperature=0.5, chunk_size=chunk_size)
 
-    monkeypatch.setattr(contrastive, "_rules", faulty)
-    with pytest.raises(AssertionError):
-        assert_equals_reference(example(9, 4, 9), temperature=0.5)
+
+def test_two_losses_before_one_backward_are_independent():
+    one, two = example(5, 4, 0, seed=1), example(5, 4, 0, seed=2)
+    alone = [gradients(guided_contrastive(*embedded(case), temperature=0.5)[0], case) for case in (one, two)]
+    losses = [guided_contrastive(*embedded(case), temperature=0.5)[0] for case in (one, two)]
+    (losses[0] + 3 * losses[1]).backward()
+    torch.testing.assert_close((one.anchor.grad, one.positive.grad), alone[0])
+    torch.testing.assert_close((two.anchor.grad, two.positive.grad), tuple(3 * g for g in alone[1]))
 
 
 @pytest.mark.parametrize("name", ["drop_same_text", "drop_same_group"])

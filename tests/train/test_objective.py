@@ -86,7 +86,9 @@ def test_our_trainer_logs_a_drop_rate_for_every_rule(tiny, tmp_path):
     trainer = GuidedTrainer(model=tiny, args=arguments(tmp_path / "out"), train_dataset=data, loss=loss)
     trainer.train()
     logs = [entry for entry in trainer.state.log_history if "loss" in entry]
-    assert all({"drop_self", "drop_text", "drop_group", "drop_guide"} <= entry.keys() for entry in logs)
+    assert all(
+        {"drop_self", "drop_text", "drop_group", "drop_guide", "drop_partition"} <= entry.keys() for entry in logs
+    )
     assert any(entry["drop_group"] > 0 for entry in logs)
 
 

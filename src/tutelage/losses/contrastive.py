@@ -1,22 +1,11 @@
-"""The guided contrastive loss in its dense form: every block is made whole, so memory grows with rows x candidates."""
-
-from typing import NamedTuple
+"""The guided contrastive loss: which texts compete, and the options that decide what is dropped."""
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from tutelage.losses.masks import RULES, Drops, Embedded, MarginStrategy, at, ceiling, same
-from tutelage.losses.similarity import cosine
-
-
-class Block(NamedTuple):
-    """One kind of candidate: who is compared with what, and where a row's own entry stands."""
-
-    rows: Embedded  # the side of the row: its anchor, or its positive in PP
-    candidates: Embedded
-    own: Int[Tensor, " rows"] | None  # the row's own entry among the candidates
-    own_is_positive: bool = False  # that entry is the answer (AP), not the row itself (AA, PP)
+from tutelage.losses.masks import Drops, Embedded, IdIndex, MarginStrategy
+from tutelage.losses.tiled import Block, Plan, contrast
 
 
 def guided_contrastive(
@@ -33,6 +22,7 @@ def guided_contrastive(
     drop_same_group: bool = True,
     anchor_candidates: Embedded | None = None,
     positive_column: Int[Tensor, " rows"] | None = None,
+    chunk_size: int | None = None,
 ) -> tuple[Float[Tensor, ""], Drops]:
     """Contrastive loss over in-batch candidates, without those that are right answers too.
 
@@ -60,12 +50,13 @@ def guided_contrastive(
         drop_same_group: apply rule 3 where group ids are given.
         anchor_candidates: the anchors of every rank, in the order of ``positive``; default: ``anchor``.
         positive_column: where each row's positive stands in ``positive``; default: 0 ... N-1.
+        chunk_size: rows whose logits are alive at a time; changes memory only. Default: by a memory budget.
 
     Returns:
         The loss and the counts of dropped candidates.
 
     Raises:
-        ValueError: temperature <= 0.
+        ValueError: temperature <= 0. (Gradients of the gradient are refused by autograd.)
 
     Example::
 
@@ -80,67 +71,28 @@ def guided_contrastive(
         positive_column = torch.arange(len(anchor.vectors), device=anchor.vectors.device)
     mine = positive.take(positive_column)
 
-    blocks = [Block(anchor, positive, positive_column, own_is_positive=True)]
-    if contrast_anchors:
-        blocks.append(Block(anchor, anchors, positive_column))
-    if contrast_positives:
-        blocks.append(Block(mine, positive, positive_column))
+    pairs = [(anchor, positive, False)]
+    pairs += [(anchor, anchors, True)] * contrast_anchors
+    pairs += [(mine, positive, True)] * contrast_positives
     if negative is not None:
-        blocks.append(Block(anchor, negative.normalised(), None))
-
-    limit = None
-    if anchor.guide is not None and positive.guide is not None:
-        # Read from the same product as the candidates' similarities, so that an equal text is exactly level with it.
-        positive_sim = cosine(anchor.guide, positive.guide).gather(1, positive_column[:, None])[:, 0]
-        limit = ceiling(positive_sim, margin, margin_strategy)
-
-    sims, counts, candidates = [], [], 0
-    for block in blocks:
-        rules = _rules(block, anchor, mine, limit, drop_same_text=drop_same_text, drop_same_group=drop_same_group)
-        dropped, count = _first_rule(rules)
-        sims.append(cosine(block.rows.vectors, block.candidates.vectors).masked_fill(dropped, -torch.inf))
-        counts.append(count)
-        candidates += dropped.numel()
-    logits = torch.cat(sims, dim=1) / temperature
-    loss = torch.nn.functional.cross_entropy(logits, positive_column)
-    total = torch.tensor(candidates - len(positive_column), device=logits.device)
-    return loss, Drops(torch.stack(counts).sum(0), total)
+        pairs.append((anchor, negative.normalised(), False))
+    texts = drop_same_text and anchor.text_id is not None and mine.text_id is not None
+    groups = drop_same_group and anchor.group_id is not None
+    return contrast(
+        Plan(
+            blocks=[Block(row.vectors, other.vectors, row.guide, other.guide, own) for row, other, own in pairs],
+            positive_column=positive_column,
+            texts=IdIndex.of(_ids(other.text_id, other) for _, other, _ in pairs) if texts else None,
+            groups=IdIndex.of(_ids(other.group_id, other) for _, other, _ in pairs) if groups else None,
+            row_texts=tuple(ids for ids in (anchor.text_id, mine.text_id) if ids is not None),
+            row_groups=() if anchor.group_id is None else (anchor.group_id,),
+            temperature=temperature,
+            margin=margin,
+            margin_strategy=margin_strategy,
+            chunk_size=chunk_size,
+        )
+    )
 
 
-def _rules(
-    block: Block,
-    anchor: Embedded,
-    mine: Embedded,
-    limit: Float[Tensor, " rows"] | None,
-    *,
-    drop_same_text: bool,
-    drop_same_group: bool,
-) -> list[Bool[Tensor, "rows candidates"]]:
-    """One mask for each of `RULES`; the row's own positive is in none of them."""
-    size = len(block.candidates.vectors)
-    nothing = torch.zeros(len(anchor.vectors), size, dtype=torch.bool, device=anchor.vectors.device)
-    own = nothing if block.own is None else at(block.own, size)
-    by_self = nothing if block.own_is_positive else own
-    by_text = by_group = by_guide = nothing
-    ids = block.candidates.text_id
-    if drop_same_text and ids is not None and anchor.text_id is not None and mine.text_id is not None:
-        by_text = same(anchor.text_id, ids) | same(mine.text_id, ids)
-    groups = block.candidates.group_id
-    if drop_same_group and groups is not None and anchor.group_id is not None:
-        by_group = same(anchor.group_id, groups)
-    if limit is not None and block.rows.guide is not None and block.candidates.guide is not None:
-        by_guide = cosine(block.rows.guide, block.candidates.guide) > limit[:, None]
-    rules = [by_self, by_text, by_group, by_guide]
-    return [rule & ~own for rule in rules] if block.own_is_positive else rules
-
-
-def _first_rule(
-    rules: list[Bool[Tensor, "rows candidates"]],
-) -> tuple[Bool[Tensor, "rows candidates"], Int[Tensor, " rules"]]:
-    """What any rule drops, and how many each drops that none before it did."""
-    assert len(rules) == len(RULES)
-    dropped, counts = torch.zeros_like(rules[0]), []
-    for rule in rules:
-        counts.append((rule & ~dropped).sum())
-        dropped = dropped | rule
-    return dropped, torch.stack(counts)
+def _ids(ids: Int[Tensor, " candidates"] | None, texts: Embedded) -> Int[Tensor, " candidates"] | int:
+    return len(texts.vectors) if ids is None else ids

@@ -9,11 +9,12 @@ leaves row i when one of these holds:
 4. ``guide``: its guide similarity to row i exceeds row i's ceiling, strictly.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from tutelage.losses.similarity import unit
@@ -54,15 +55,24 @@ class Drops(NamedTuple):
 
     A candidate that several rules would drop is counted under the first of them, so the counts add up.
     ``counts`` follows `RULES`; ``candidates`` counts all but the rows' own positives. Both are int64 tensors.
+    ``removed`` is the mean share of a row's partition function that its dropped candidates would have made up (the
+    row's own entries, which are no candidates by any reading, left aside).
     """
 
     counts: Int[Tensor, " rules"]
     candidates: Int[Tensor, ""]
+    removed: Float[Tensor, ""]
 
     def rates(self) -> dict[str, float]:
         """Share of the candidates that each rule dropped."""
         total = max(int(self.candidates), 1)
         return {rule: count / total for rule, count in zip(RULES, self.counts.tolist(), strict=True)}
+
+    @classmethod
+    def pool(cls, batches: Sequence["Drops"]) -> "Drops":
+        """Several batches as one."""
+        counts, candidates, removed = (torch.stack(parts) for parts in zip(*batches, strict=True))
+        return cls(counts.sum(0), candidates.sum(), removed.mean())
 
 
 def ceiling(positive_sim: Float[Tensor, " rows"], margin: float, strategy: MarginStrategy) -> Float[Tensor, " rows"]:
@@ -73,11 +83,30 @@ def ceiling(positive_sim: Float[Tensor, " rows"], margin: float, strategy: Margi
     return positive_sim - margin if strategy == "absolute" else positive_sim - positive_sim.abs() * margin
 
 
-def same(ids: Int[Tensor, " rows"], candidates: Int[Tensor, " candidates"]) -> Bool[Tensor, "rows candidates"]:
-    """Whether a row and a candidate carry the same id."""
-    return ids[:, None] == candidates[None, :]
+class IdIndex(NamedTuple):
+    """Candidates by id, sorted once, so that equal ids are found without comparing every pair."""
 
+    ids: Int[Tensor, " known"]  # ascending
+    column: Int[Tensor, " known"]  # where the candidate stands
 
-def at(column: Int[Tensor, " rows"], width: int) -> Bool[Tensor, "rows width"]:
-    """True at each row's own column."""
-    return column[:, None] == torch.arange(width, device=column.device)
+    @classmethod
+    def of(cls, blocks: Iterable[Int[Tensor, " candidates"] | int]) -> "IdIndex":
+        """Index candidates block after block; a block without ids is given by its size."""
+        ids, columns, start = [], [], 0
+        for block in blocks:
+            size = block if isinstance(block, int) else len(block)
+            if not isinstance(block, int):
+                ids.append(block)
+                columns.append(torch.arange(start, start + size, device=block.device))
+            start += size
+        known, order = torch.cat(ids).sort()
+        return cls(known, torch.cat(columns)[order])
+
+    def find(self, ids: Int[Tensor, " rows"]) -> tuple[Int[Tensor, " found"], Int[Tensor, " found"]]:
+        """Every (row, candidate) of equal id."""
+        left = torch.searchsorted(self.ids, ids)
+        count = torch.searchsorted(self.ids, ids, right=True) - left
+        row = torch.arange(len(ids), device=ids.device).repeat_interleave(count)
+        before = count.cumsum(0) - count
+        within = torch.arange(len(row), device=ids.device) - before[row]
+        return row, self.column[left[row] + within]

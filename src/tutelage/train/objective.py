@@ -113,13 +113,16 @@ class GuidedLoss(nn.Module):
         return loss
 
     def drop_rates(self) -> dict[str, float]:
-        """Share of candidates that each rule dropped since this was last asked; empty when nothing was trained."""
+        """What the rules dropped since this was last asked; empty when nothing was trained.
+
+        Share of the candidates for each rule, and under ``partition`` the share of the softmax's denominator that the
+        dropped ones would have made up.
+        """
         if not self._drops:
             return {}
-        counts = torch.stack([drops.counts for drops in self._drops]).sum(0)
-        candidates = torch.stack([drops.candidates for drops in self._drops]).sum()
+        pooled = Drops.pool(self._drops)
         self._drops.clear()
-        return Drops(counts, candidates).rates()
+        return {**pooled.rates(), "partition": float(pooled.removed)}
 
     def get_config_dict(self) -> dict[str, Any]:
         """What the model card says of this loss."""
