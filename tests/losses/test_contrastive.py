@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import Example
 
-from tutelage.losses import RULES, Embedded, guided_contrastive, tiled
+from tutelage.losses import RULES, Embedded, guided_contrastive
+from tutelage.losses.rules import Dropper
 
 SIZES = [(3, 3, 0), (7, 5, 0), (9, 4, 9), (8, 6, 3)]  # rows, dimensions, negatives
 
@@ -101,14 +102,14 @@ def test_every_rule_drops_something_in_these_examples():
 @pytest.mark.parametrize("rule", ["self", "text", "group", "guide"])
 def test_a_fault_in_a_rule_is_noticed(rule, monkeypatch):
     """Switch one rule off: the comparison with the definition must fail, else it proves nothing."""
-    whole = tiled._rules
+    whole = Dropper.rules
 
     def faulty(*args):
         rules = whole(*args)
         rules[RULES.index(rule)] = rules[0][:0]
         return rules
 
-    monkeypatch.setattr(tiled, "_rules", faulty)
+    monkeypatch.setattr(Dropper, "rules", faulty)
     with pytest.raises(AssertionError):
         assert_equals_reference(example(9, 4, 9), temperature=0.5)
 
@@ -253,3 +254,29 @@ def test_no_gradient_reaches_the_guide():
 def test_temperature_must_be_above_zero(temperature):
     with pytest.raises(ValueError, match="must be above 0"):
         guided_contrastive(*embedded(example(2, 3, 0)), temperature=temperature)
+
+
+@pytest.mark.parametrize("dims", [{4: 1.0}, {4: 1.0, 1: 0.5}, {2: 1.0, 3: 2.0, 4: 0.25}, {2: 1.0}])
+@pytest.mark.parametrize("chunk_size", [2, 9, None])
+@pytest.mark.parametrize("guided", [True, False])
+def test_matryoshka_is_the_weighted_sum_of_the_losses_of_prefixes(dims, chunk_size, guided):
+    case = example(9, 4, 7, guided=guided)
+    parts = []
+    for dim, weight in dims.items():
+        cut = replace(case, **{side: getattr(case, side)[:, :dim] for side in ("anchor", "positive", "negative")})
+        loss, drops, _, share = reference.guided_contrastive(cut, temperature=0.5)
+        parts.append(weight * loss)
+        if dim == max(dims):
+            widest = share
+    want, wanted = sum(parts), gradients(sum(parts), case)
+    got, found = guided_contrastive(*embedded(case), temperature=0.5, dims=dims, chunk_size=chunk_size)
+    torch.testing.assert_close(got, want)
+    torch.testing.assert_close(gradients(got, case), wanted)
+    assert dict(zip(RULES, found.counts.tolist(), strict=True)) == drops
+    torch.testing.assert_close(found.removed, torch.as_tensor(widest, dtype=torch.float64).detach())
+
+
+@pytest.mark.parametrize("dims", [{}, {0: 1.0}, {5: 1.0}])
+def test_dimensions_that_the_vectors_lack_are_refused(dims):
+    with pytest.raises(ValueError, match="wanted dimensions from 1 to 4"):
+        guided_contrastive(*embedded(example(3, 4, 0)), dims=dims)

@@ -10,14 +10,14 @@ leaves row i when one of these holds:
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from tutelage.losses.similarity import unit
+from tutelage.losses.similarity import unit, widen
 
 RULES = ("self", "text", "group", "guide")
 MarginStrategy = Literal["absolute", "relative"]
@@ -40,9 +40,13 @@ class Embedded:
     group_id: Int[Tensor, " texts"] | None = None
 
     def normalised(self) -> "Embedded":
-        """The same with unit vectors."""
+        """The same with unit vectors of both models."""
+        return replace(self.widened(), vectors=unit(self.vectors))
+
+    def widened(self) -> "Embedded":
+        """The same in at least float32, with unit vectors of the guide only."""
         guide = None if self.guide is None else unit(self.guide)
-        return Embedded(unit(self.vectors), guide, self.text_id, self.group_id)
+        return replace(self, vectors=widen(self.vectors), guide=guide)
 
     def take(self, index: Int[Tensor, " picked"]) -> "Embedded":
         """The texts at these positions."""

@@ -3,215 +3,115 @@
 For a strip of R rows the logits against all C candidates are R x C. The softmax of those rows is then complete, so
 their share of every gradient is added at once and the strip forgotten: per pair and dimension 8 flops (similarity 2,
 guide 2, gradients 4), nothing computed twice, memory R x C beside the vectors. The upstream gradient of a mean is a
-scalar, so the gradients can be formed before it is known. What is dropped is few, and is kept as positions, never as
-whole masks.
+scalar, so the gradients can be formed before it is known.
 """
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from tutelage.losses.masks import RULES, Drops, IdIndex, MarginStrategy, ceiling
+from tutelage.losses.masks import Drops
+from tutelage.losses.rules import Dropper, Plan
 
-STRIP_BYTES = 128 * 1024 * 1024  # of logits, guide similarities and marks
+STRIP_BYTES = 128 * 1024 * 1024  # of a strip's buffers
 FEWEST_ROWS, MOST_ROWS = 16, 256
 
 
-class Block(NamedTuple):
-    """One kind of candidate: who is compared with what. Vectors have length 1."""
-
-    rows: Float[Tensor, "rows dim"]
-    candidates: Float[Tensor, "candidates dim"]
-    row_guide: Float[Tensor, "rows guide_dim"] | None
-    candidate_guide: Float[Tensor, "candidates guide_dim"] | None
-    own_is_self: bool = False  # the candidate at `positive_column` is the row itself (AA, PP), not its positive
+def chunk_size_of(plan: Plan, buffers: int = 2) -> int:
+    """Rows of a strip: the plan's own choice, or as many as `STRIP_BYTES` hold in so many buffers and the marks."""
+    first, width = plan.blocks[0].rows, sum(len(block.candidates) for block in plan.blocks)
+    fitting = STRIP_BYTES // (width * (buffers * first.element_size() + 1))
+    return min(plan.chunk_size or min(max(fitting, FEWEST_ROWS), MOST_ROWS), len(first))
 
 
-class Plan(NamedTuple):
-    """All of a loss but the encoder's vectors. The first block is AP; `positive_column` points into it."""
-
-    blocks: Sequence[Block]
-    positive_column: Int[Tensor, " rows"]
-    texts: IdIndex | None  # of all candidates, block after block
-    groups: IdIndex | None
-    row_texts: tuple[Int[Tensor, " rows"], ...]  # ids of the row's anchor and of its positive
-    row_groups: tuple[Int[Tensor, " rows"], ...]
-    temperature: float
-    margin: float
-    margin_strategy: MarginStrategy
-    chunk_size: int | None
+def strips(rows: int, chunk_size: int) -> Iterator[slice]:
+    """Consecutive slices of at most ``chunk_size`` rows."""
+    return (slice(start, min(start + chunk_size, rows)) for start in range(0, rows, chunk_size))
 
 
-class Strips(NamedTuple):
-    """What one pass gives: the loss, its gradient for the two sides of each block, and the counts."""
+def softmax_(
+    logits: Float[Tensor, "strip candidates"], positive: Int[Tensor, " strip"], *dropped: Int[Tensor, " _"]
+) -> tuple[Float[Tensor, " strip"], Float[Tensor, " strip"], Float[Tensor, " strip"]]:
+    """In place: logits become softmax minus one-hot, both times the row's sum.
 
-    loss: Float[Tensor, ""]
-    gradients: list[tuple[Tensor, Tensor]]
-    drops: Drops
-
-
-def default_chunk_size(candidates: int, itemsize: int) -> int:
-    """Rows of a strip so that its buffers stay within `STRIP_BYTES`."""
-    return min(max(STRIP_BYTES // (candidates * (2 * itemsize + 1)), FEWEST_ROWS), MOST_ROWS)
+    Returns:
+        For each row its loss, its partition function (log) and that sum.
+    """
+    line = torch.arange(len(logits), device=logits.device)
+    positive_logit = logits[line, positive]
+    for positions in dropped:
+        logits.view(-1)[positions] = -torch.inf
+    highest = logits.amax(1)
+    sums = logits.sub_(highest[:, None]).exp_().sum(1)
+    logits[line, positive] -= sums
+    partition = highest + sums.log()
+    return partition - positive_logit, partition, sums
 
 
 @torch.no_grad()
-def one_pass(plan: Plan, *, with_gradient: bool) -> Strips:
-    """Mean over rows of logsumexp(kept logits) - logit of the positive, with its gradient."""
-    first = plan.blocks[0].rows
-    rows, sizes = len(first), [len(block.candidates) for block in plan.blocks]
-    starts = [sum(sizes[:b]) for b in range(len(sizes))]
-    width = sum(sizes)
-    chunk = min(plan.chunk_size or default_chunk_size(width, first.element_size()), rows)
-    logits = first.new_empty(chunk, width)
-    guide = first.new_empty(chunk * max(sizes))
-    dropped = torch.zeros(chunk * width, dtype=torch.bool, device=first.device)
-    gradients = (
-        [(torch.zeros_like(b.rows), torch.zeros_like(b.candidates)) for b in plan.blocks] if with_gradient else []
-    )
-    counts = torch.zeros(len(RULES), dtype=torch.int64, device=first.device)
-    total = first.new_zeros((), dtype=torch.float64)
-    removed = first.new_zeros((), dtype=torch.float64)
+def one_pass(plan: Plan, *, with_gradient: bool) -> tuple[Tensor, list[Tensor], Drops]:
+    """The mean over rows of logsumexp(kept logits) - logit of the positive, its gradients, and what was dropped.
 
-    for start in range(0, rows, chunk):
-        strip = slice(start, min(start + chunk, rows))
-        count = strip.stop - start
-        now, positive = logits[:count], plan.positive_column[strip]
-        line = torch.arange(count, device=first.device)
-        for block, left, size in zip(plan.blocks, starts, sizes, strict=True):
-            torch.mm(block.rows[strip] / plan.temperature, block.candidates.T, out=now[:, left : left + size])
-
-        by_self, by_rule = _dropped(plan, strip, starts, width, guide, dropped, counts)
-        positive_logit = now[line, positive]
-        lost = now.view(-1)[by_rule]
-        now.view(-1)[by_self] = -torch.inf
-        now.view(-1)[by_rule] = -torch.inf
-        highest = now.amax(1)
-        sums = now.sub_(highest[:, None]).exp_().sum(1)
-        partition = highest + sums.log()
-        total += (partition - positive_logit).sum()
-        removed += _removed_share(lost, by_rule // width, partition)
-
-        if with_gradient:
-            now[line, positive] -= sums  # softmax minus one-hot, before the division by the row sums
-            for block, left, size, (by_row, by_candidate) in zip(plan.blocks, starts, sizes, gradients, strict=True):
-                weight = now[:, left : left + size]
-                torch.mm(weight, block.candidates, out=by_row[strip])
-                by_row[strip] /= sums[:, None]
-                by_candidate.addmm_(weight.T, block.rows[strip] / sums[:, None])
-
-    for pair in gradients:
-        for gradient in pair:
-            gradient /= rows * plan.temperature
-    candidates = torch.tensor(rows * width - rows, device=first.device)
-    return Strips((total / rows).to(first.dtype), gradients, Drops(counts, candidates, removed / rows))
-
-
-def _dropped(
-    plan: Plan,
-    strip: slice,
-    starts: Sequence[int],
-    width: int,
-    guide: Float[Tensor, " space"],
-    marks: Bool[Tensor, " marks"],
-    counts: Int[Tensor, " rules"],
-) -> tuple[Int[Tensor, " itself"], Int[Tensor, " others"]]:
-    """Flat positions, in the strip, of the candidates that leave: the rows themselves, and what the other rules drop.
-
-    Each is counted under the first rule that drops it. ``marks`` (all false) is working space for "already seen" and
-    is clean again afterwards.
+    Gradients come for each block's rows and candidates, in turn.
     """
-    line = torch.arange(strip.stop - strip.start, device=counts.device) * width
-    own = line + plan.positive_column[strip]
-    marks[own] = True  # the positive stays, whatever a rule says
-    found = []
-    for rule, positions in enumerate(_rules(plan, strip, starts, line, guide)):
-        new = positions[~marks[positions]].unique()
-        marks[new] = True
-        counts[rule] += len(new)
-        found.append(new)
-    by_self, by_rule = found[0], torch.cat(found[1:])
-    for seen in (own, by_self, by_rule):
-        marks[seen] = False
-    return by_self, by_rule
+    first, chunk_size = plan.blocks[0].rows, chunk_size_of(plan)
+    rows = len(first)
+    dropper = Dropper(plan, chunk_size)
+    space = first.new_empty(chunk_size, dropper.width)
+    total = first.new_zeros((), dtype=torch.float64)
+    gradients = [torch.zeros_like(side) for block in plan.blocks for side in block[:2]] if with_gradient else []
+
+    for strip in strips(rows, chunk_size):
+        logits = space[: strip.stop - strip.start]
+        for block, columns in dropper.columns():
+            torch.mm(block.rows[strip] / plan.temperature, block.candidates.T, out=logits[:, columns])
+        by_self, by_rule = dropper.find(strip)
+        lost = logits.view(-1)[by_rule]
+        losses, partition, sums = softmax_(logits, plan.positive_column[strip], by_self, by_rule)
+        total += losses.sum()
+        dropper.note_removed(lost, by_rule, partition)
+        for (block, columns), by_row, by_candidate in zip(
+            dropper.columns() if with_gradient else [], gradients[::2], gradients[1::2], strict=True
+        ):
+            torch.mm(logits[:, columns], block.candidates, out=by_row[strip])
+            by_row[strip] /= sums[:, None]
+            by_candidate.addmm_(logits[:, columns].T, block.rows[strip] / sums[:, None])
+
+    for gradient in gradients:
+        gradient /= rows * plan.temperature
+    return (total / rows).to(first.dtype), gradients, dropper.drops()
 
 
-def _rules(
-    plan: Plan, strip: slice, starts: Sequence[int], line: Int[Tensor, " strip"], guide: Float[Tensor, " space"]
-) -> list[Int[Tensor, " found"]]:
-    """What each of `RULES` would drop, as flat positions in the strip; ``line`` is where its rows begin."""
-    own = line + plan.positive_column[strip]
-    by_self = [own + left for left, block in zip(starts, plan.blocks, strict=True) if block.own_is_self]
-    return [
-        torch.cat([own[:0], *by_self]),
-        _equal(plan.texts, plan.row_texts, strip, line),
-        _equal(plan.groups, plan.row_groups, strip, line),
-        _above_ceiling(plan, strip, starts, line, guide),
-    ]
-
-
-def _equal(
-    index: IdIndex | None, ids: tuple[Int[Tensor, " rows"], ...], strip: slice, line: Int[Tensor, " strip"]
-) -> Int[Tensor, " found"]:
-    """Positions of the candidates that carry one of the row's ids."""
-    if index is None:
-        return line[:0]
-    found = [index.find(each[strip]) for each in ids]
-    return torch.cat([line[row] + column for row, column in found])
-
-
-def _above_ceiling(
-    plan: Plan, strip: slice, starts: Sequence[int], line: Int[Tensor, " strip"], space: Float[Tensor, " space"]
-) -> Int[Tensor, " found"]:
-    """Positions of the candidates whose guide similarity exceeds the row's ceiling."""
-    found, limit = [line[:0]], None
-    for block, left in zip(plan.blocks, starts, strict=True):
-        if block.row_guide is None or block.candidate_guide is None:
-            continue
-        sim = space[: len(line) * len(block.candidate_guide)].view(len(line), -1)
-        torch.mm(block.row_guide[strip], block.candidate_guide.T, out=sim)
-        if limit is None:
-            # Read from the same product as the candidates' similarities, so that an equal text is level with it.
-            limit = ceiling(sim.gather(1, plan.positive_column[strip, None])[:, 0], plan.margin, plan.margin_strategy)
-        row, column = (sim > limit[:, None]).nonzero(as_tuple=True)
-        found.append(line[row] + left + column)
-    return torch.cat(found)
-
-
-def _removed_share(
-    lost: Float[Tensor, " found"], row: Int[Tensor, " found"], partition: Float[Tensor, " strip"]
-) -> Float[Tensor, ""]:
-    """Sum over rows of Z_dropped / (Z_dropped + Z_kept), in float64: exponents reach 2 / T."""
-    ratio = (lost.double() - partition.double()[row]).exp()
-    ratio = torch.zeros_like(partition, dtype=torch.float64).index_add_(0, row, ratio)
-    return (ratio / (1 + ratio)).nan_to_num(1.0).sum()
-
-
-class TiledContrast(torch.autograd.Function):
-    """`one_pass` for autograd: the vectors of every block, rows then candidates, go in; loss and drops come out."""
+class OnePass(torch.autograd.Function):
+    """A loss whose gradients are formed with its value: they wait for `backward` and are scaled there."""
 
     @staticmethod
-    def forward(ctx: Any, plan: Plan, with_gradient: bool, *vectors: Tensor) -> tuple[Tensor, ...]:
-        """Loss, counts, candidates, removed share; gradients wait for `backward`."""
-        result = one_pass(plan, with_gradient=with_gradient)
-        ctx.save_for_backward(*(gradient for pair in result.gradients for gradient in pair))
-        ctx.mark_non_differentiable(*result.drops)
-        return result.loss, *result.drops
+    def forward(ctx: Any, run: Any, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """``run()`` gives the loss, the gradient for each of ``inputs`` (or none), and the drops."""
+        loss, gradients, drops = run()
+        ctx.save_for_backward(*gradients)
+        ctx.mark_non_differentiable(*drops)
+        return loss, *drops
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor, *unused: Tensor) -> tuple[Tensor | None, ...]:
-        """The gradients of the one pass, times the upstream scalar."""
-        return None, None, *(gradient * upstream for gradient in ctx.saved_tensors)
+        """The gradients times the upstream scalar."""
+        return None, *(gradient * upstream for gradient in ctx.saved_tensors)
+
+
+def needs_gradient(*inputs: Tensor) -> bool:
+    """Whether a gradient will be asked for."""
+    return torch.is_grad_enabled() and any(each.requires_grad for each in inputs)
 
 
 def contrast(plan: Plan) -> tuple[Float[Tensor, ""], Drops]:
-    """The loss of a plan, differentiable once in every block's ``rows`` and ``candidates``."""
-    vectors = [side for block in plan.blocks for side in (block.rows, block.candidates)]
-    needed = torch.is_grad_enabled() and any(side.requires_grad for side in vectors)
-    loss, *drops = TiledContrast.apply(plan, needed, *vectors)
+    """The loss of a plan of unit vectors, differentiable once in every block's rows and candidates."""
+    inputs = [side for block in plan.blocks for side in block[:2]]
+    wanted = needs_gradient(*inputs)
+    loss, *drops = OnePass.apply(lambda: one_pass(plan, with_gradient=wanted), *inputs)
     return loss, Drops(*drops)
