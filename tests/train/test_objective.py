@@ -1,11 +1,19 @@
 """The loss inside sentence-transformers: its numbers on a real model, and a stock script that trains."""
 
+from copy import deepcopy
+
 import jaxtyping
 import pytest
 import torch
 from datasets import Dataset
 from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
-from sentence_transformers.sentence_transformer.losses import GISTEmbedLoss
+from sentence_transformers.sentence_transformer.losses import (
+    CachedGISTEmbedLoss,
+    CachedMultipleNegativesRankingLoss,
+    GISTEmbedLoss,
+    MatryoshkaLoss,
+    MultipleNegativesRankingLoss,
+)
 
 from tutelage import GuidedLoss, GuidedTrainer, GuideStore
 from tutelage.errors import ConfigError, DataError
@@ -42,6 +50,13 @@ def features_of(loss, *columns):
     ]
 
 
+def value_and_gradients(function, features, model):
+    model.zero_grad()
+    value = function(features, None)
+    value.backward()
+    return value.detach(), {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+
+
 @pytest.mark.parametrize("columns", [(ANCHORS, POSITIVES), (ANCHORS, POSITIVES, NEGATIVES)])
 @pytest.mark.parametrize(("strategy", "margin"), [("absolute", 0.0), ("absolute", 0.1), ("relative", 0.2)])
 def test_equals_gist_embed_loss_on_minilm_for_every_parameter(minilm, tmp_path, columns, strategy, margin):
@@ -50,18 +65,34 @@ def test_equals_gist_embed_loss_on_minilm_for_every_parameter(minilm, tmp_path, 
     loss = GuidedLoss(minilm, store_of(minilm, tmp_path / "store", *columns), token_budget=32, **options)
     stock = GISTEmbedLoss(minilm, minilm, **options)
 
-    def value_and_gradients(function, features):
-        minilm.zero_grad()
-        value = function(features, None)
-        value.backward()
-        return value.detach(), {n: p.grad.clone() for n, p in minilm.named_parameters() if p.grad is not None}
-
     features = features_of(loss, *columns)
-    got = value_and_gradients(loss, features)
-    want = value_and_gradients(stock, [{k: v for k, v in f.items() if k != "text_id"} for f in features])
+    got = value_and_gradients(loss, features, minilm)
+    want = value_and_gradients(stock, [{k: v for k, v in f.items() if k != "text_id"} for f in features], minilm)
     assert sum(gradient.abs().sum() for gradient in want[1].values()) > 0
     assert got[1].keys() == want[1].keys()
     torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("columns", [(ANCHORS, POSITIVES), (ANCHORS, POSITIVES, NEGATIVES)])
+@pytest.mark.parametrize("guided", [True, False])
+@pytest.mark.parametrize("cached", [True, False])
+def test_equals_matryoshka_loss_over_the_losses_of_sentence_transformers(tiny, tmp_path, columns, guided, cached):
+    tiny.eval()
+    dims = [16, 8, 4]
+    if guided:
+        loss = GuidedLoss(tiny, store_of(tiny, tmp_path / "store", *columns), temperature=0.1, dims=dims)
+        guide = deepcopy(tiny)  # MatryoshkaLoss replaces its model's forward, and a guide's with it if they are one
+        inner = (CachedGISTEmbedLoss if cached else GISTEmbedLoss)(tiny, guide, temperature=0.1)
+    else:
+        options = {"temperature": 0.1, "contrast_anchors": False, "contrast_positives": False, "dims": dims}
+        loss = GuidedLoss(tiny, None, **options)
+        inner = (CachedMultipleNegativesRankingLoss if cached else MultipleNegativesRankingLoss)(tiny, scale=10.0)
+    features = features_of(loss, *columns)
+    got = value_and_gradients(loss, features, tiny)
+    plain = [{k: v for k, v in f.items() if k != "text_id"} for f in features]
+    want = value_and_gradients(MatryoshkaLoss(tiny, inner, matryoshka_dims=dims), plain, tiny)
+    assert sum(gradient.abs().sum() for gradient in want[1].values()) > 0
+    torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("columns", [(ANCHORS, POSITIVES), (ANCHORS, POSITIVES, NEGATIVES)])
@@ -131,7 +162,11 @@ def test_a_text_that_the_store_lacks_is_refused(tiny, tmp_path):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"temperature": 0.0}, "must be above 0"), ({"margin_strategy": "perc"}, "Options: absolute, relative")],
+    [
+        ({"temperature": 0.0}, "must be above 0"),
+        ({"margin_strategy": "perc"}, "Options: absolute, relative"),
+        ({"dims": [16, 32]}, "the model has 16 dimensions"),
+    ],
 )
 def test_options_out_of_range_are_refused(tiny, options, message, monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as users run it

@@ -1,6 +1,6 @@
 """The guided loss as a sentence-transformers trainer meets it: features in, a scalar out."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
 import torch
@@ -32,12 +32,13 @@ class GuidedLoss(nn.Module):
         contrast_positives: positives compete with each other.
         drop_same_text: never push a text away from itself.
         drop_same_group: nor from a text of its own group (where the data has a group column).
+        dims: Matryoshka dimensions, weight 1 each (or a mapping to weights); default: the whole width only.
         token_budget: padded tokens in one forward pass; default: by device.
 
     Inputs: (anchor, positive) or (anchor, positive, negative, ...) columns; no labels.
 
     Raises:
-        ConfigError: temperature <= 0 or an unknown margin strategy.
+        ConfigError: temperature <= 0, an unknown margin strategy, a dimension that the model lacks.
         DataError: a batch without text ids, with one column, or with texts that the store lacks.
 
     Example (two lines differ from a stock script: the loss and the collator)::
@@ -59,6 +60,7 @@ class GuidedLoss(nn.Module):
         contrast_positives: bool = True,
         drop_same_text: bool = True,
         drop_same_group: bool = True,
+        dims: Sequence[int] | Mapping[int, float] | None = None,
         token_budget: int | None = None,
     ) -> None:
         super().__init__()
@@ -68,6 +70,9 @@ class GuidedLoss(nn.Module):
             raise ConfigError(
                 f"margin_strategy is '{margin_strategy}'. Options: {', '.join(get_args(MarginStrategy))}."
             )
+        width = model.get_embedding_dimension()
+        if dims is not None and (not dims or width is None or not all(0 < dim <= width for dim in dims)):
+            raise ConfigError(f"dims are {list(dims)}; the model has {width} dimensions. Give some from 1 to {width}.")
         self.model = model
         self.guide_store = guide_store
         self.options: dict[str, Any] = {
@@ -78,6 +83,7 @@ class GuidedLoss(nn.Module):
             "contrast_positives": contrast_positives,
             "drop_same_text": drop_same_text,
             "drop_same_group": drop_same_group,
+            "dims": dims if dims is None or isinstance(dims, Mapping) else dict.fromkeys(dims, 1.0),
         }
         self.token_budget = token_budget
         self._drops: list[Drops] = []

@@ -76,6 +76,7 @@ class LossRecipe(Record):
     contrast_positives: bool = True
     drop_same_text: bool = True
     drop_same_group: bool = True
+    dims: tuple[PositiveInt, ...] | None = None  # Matryoshka dimensions, weight 1 each
     group: Literal["concept", "group"] = "concept"  # which column rule 3 reads: ESCO concept or ISCO group
 
 
