@@ -102,14 +102,16 @@ def test_every_rule_drops_something_in_these_examples():
 @pytest.mark.parametrize("rule", ["self", "text", "group", "guide"])
 def test_a_fault_in_a_rule_is_noticed(rule, monkeypatch):
     """Switch one rule off: the comparison with the definition must fail, else it proves nothing."""
-    whole = Dropper.rules
-
-    def faulty(*args):
-        rules = whole(*args)
-        rules[RULES.index(rule)] = rules[0][:0]
-        return rules
-
-    monkeypatch.setattr(Dropper, "rules", faulty)
+    if rule == "guide":
+        monkeypatch.setattr(Dropper, "by_guide", lambda *args: [])
+    else:
+        whole = Dropper.rules_by_id
+        kept = [rule != each for each in RULES[:3]]
+        monkeypatch.setattr(
+            Dropper,
+            "rules_by_id",
+            lambda *args: [found if keep else found[:0] for found, keep in zip(whole(*args), kept, strict=True)],
+        )
     with pytest.raises(AssertionError):
         assert_equals_reference(example(9, 4, 9), temperature=0.5)
 

@@ -51,7 +51,7 @@ def one_pass(
     """
     first, chunk_size = plan.blocks[0].rows, chunk_size_of(plan, buffers=len(prefixes.dims) + 2)
     rows, parts = len(first), prefixes.slices()
-    dropper = Dropper(plan, chunk_size)
+    dropper = Dropper(plan)
     spaces = [first.new_empty(chunk_size, dropper.width) for _ in range(len(parts) + 1)]
     total = first.new_zeros((), dtype=torch.float64)
     inputs = [each for b, block in enumerate(plan.blocks) for each in (*block[:2], *scales[2 * b : 2 * b + 2])]
@@ -64,16 +64,16 @@ def one_pass(
             for dot, part in zip(dots, parts, strict=True):
                 torch.addmm(before, block.rows[strip, part], block.candidates[:, part].T, out=dot[:, columns])
                 before = dot[:, columns]
-        by_self, by_rule = dropper.find(strip)
+        found = dropper.find(strip)
         for k, weight in enumerate(prefixes.weights):
             for b, (_, columns) in enumerate(dropper.columns()):
                 torch.mul(dots[k][:, columns], scales[2 * b + 1][k], out=work[:, columns])
                 work[:, columns] *= scales[2 * b][k, strip, None] / plan.temperature
-            lost = work.view(-1)[by_rule]
-            losses, partition, sums = softmax_(work, plan.positive_column[strip], by_self, by_rule)
+            lost, row = found.take_out_(work)
+            losses, partition, sums = softmax_(work, plan.positive_column[strip])
             total += weight * losses.sum()
             if k == len(parts) - 1:
-                dropper.note_removed(lost, by_rule, partition)
+                dropper.note_removed(lost, row, partition)
             if with_gradient:
                 work *= weight / sums[:, None]
                 for b, (_, columns) in enumerate(dropper.columns()):

@@ -1,14 +1,14 @@
-"""Which candidates leave a strip of rows: the four rules at work, with positions instead of masks.
+"""Which candidates leave a strip of rows: the four rules at work.
 
-What is dropped is few, so it is held as flat positions in the strip. Equal ids come from a sorted index; what the guide
-objects to is read off its similarities, strip by strip. Nothing of size rows x candidates outlives a strip.
+Equal ids come from a sorted index, so no pair of ids is compared in vain; what the guide objects to is read off its
+similarities. Nothing of size rows x candidates outlives a strip.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from tutelage.losses.masks import RULES, Drops, IdIndex, MarginStrategy, ceiling
@@ -39,12 +39,31 @@ class Plan(NamedTuple):
     chunk_size: int | None
 
 
+class Found(NamedTuple):
+    """What leaves one strip: a few flat positions, and for each guided block a mask of the strip."""
+
+    by_self: Int[Tensor, " itself"]
+    by_id: Int[Tensor, " others"]  # by text or group
+    by_guide: list[tuple[slice, Bool[Tensor, "strip candidates"]]]
+
+    def take_out_(self, logits: Float[Tensor, "strip all"]) -> tuple[Float[Tensor, " lost"], Int[Tensor, " lost"]]:
+        """Set what leaves to -inf; returns the logits that the rules other than ``self`` took, and their rows."""
+        flat, line = logits.view(-1), torch.arange(len(logits), device=logits.device)
+        lost, row = [flat[self.by_id]], [self.by_id // logits.shape[1]]
+        flat[self.by_id] = -torch.inf
+        flat[self.by_self] = -torch.inf
+        for columns, hit in self.by_guide:
+            lost.append(logits[:, columns][hit])
+            row.append(line.repeat_interleave(hit.sum(1)))
+            logits[:, columns].masked_fill_(hit, -torch.inf)
+        return torch.cat(lost), torch.cat(row)
+
+
 class Dropper:
     """Finds, strip by strip, what the rules drop, and keeps the count.
 
     Args:
         plan: the loss.
-        chunk_size: rows of a strip at most.
 
     Attributes:
         starts: where each block's candidates begin among all.
@@ -53,16 +72,13 @@ class Dropper:
         removed: sum over the rows so far of the share of their partition function that was dropped.
     """
 
-    def __init__(self, plan: Plan, chunk_size: int) -> None:
+    def __init__(self, plan: Plan) -> None:
         first, sizes = plan.blocks[0].rows, [len(block.candidates) for block in plan.blocks]
         self.plan = plan
         self.starts = [sum(sizes[:block]) for block in range(len(sizes))]
         self.width = sum(sizes)
         self.counts = torch.zeros(len(RULES), dtype=torch.int64, device=first.device)
         self.removed = first.new_zeros((), dtype=torch.float64)
-        self._seen = torch.zeros(chunk_size * self.width, dtype=torch.bool, device=first.device)  # clean between strips
-        self._guide: Tensor | None = None
-        self._chunk_size = chunk_size
 
     def columns(self) -> list[tuple[Block, slice]]:
         """Each block with the columns of its candidates."""
@@ -71,59 +87,56 @@ class Dropper:
             for block, start in zip(self.plan.blocks, self.starts, strict=True)
         ]
 
-    def find(self, strip: slice) -> tuple[Int[Tensor, " itself"], Int[Tensor, " others"]]:
-        """Flat positions in the strip: the rows' own entries, and what the other rules drop."""
+    def find(self, strip: slice) -> Found:
+        """What leaves these rows, each candidate under the first rule that drops it."""
         line = torch.arange(strip.stop - strip.start, device=self.counts.device) * self.width
         own = line + self.plan.positive_column[strip]
-        self._seen[own] = True  # the positive stays, whatever a rule says
-        found = []
-        for rule, positions in enumerate(self.rules(strip, line)):
-            new = positions[~self._seen[positions]].unique()
-            self._seen[new] = True
-            self.counts[rule] += len(new)
-            found.append(new)
-        by_self, by_rule = found[0], torch.cat(found[1:])
-        for positions in (own, by_self, by_rule):
-            self._seen[positions] = False
-        return by_self, by_rule
+        # Own positives stand first, so that no rule may claim them; then the rules in their order.
+        lists = [own, *self.rules_by_id(strip, line)]
+        ranked = torch.cat([positions * len(lists) + rank for rank, positions in enumerate(lists)]).unique()
+        position, rank = ranked // len(lists), ranked % len(lists)
+        first = torch.ones_like(position, dtype=torch.bool)
+        first[1:] = position[1:] != position[:-1]
+        by_self, by_text, by_group = (position[first & (rank == rule)] for rule in (1, 2, 3))
+        by_guide = self.by_guide(strip, position)
+        found = [len(by_self), len(by_text), len(by_group), sum(hit.sum() for _, hit in by_guide)]
+        self.counts += torch.stack([torch.as_tensor(count, device=self.counts.device) for count in found])
+        return Found(by_self, torch.cat([by_text, by_group]), by_guide)
 
-    def rules(self, strip: slice, line: Int[Tensor, " strip"]) -> list[Int[Tensor, " found"]]:
-        """What each of `RULES` would drop; ``line`` is where the strip's rows begin."""
+    def rules_by_id(self, strip: slice, line: Int[Tensor, " strip"]) -> list[Int[Tensor, " _"]]:
+        """Positions that the rules self, text and group name; ``line`` is where the strip's rows begin."""
         plan, own = self.plan, line + self.plan.positive_column[strip]
         by_self = [own + start for start, block in zip(self.starts, plan.blocks, strict=True) if block.own_is_self]
         return [
             torch.cat([own[:0], *by_self]),
             _equal(plan.texts, plan.row_texts, strip, line),
             _equal(plan.groups, plan.row_groups, strip, line),
-            self._above_ceiling(strip, line),
         ]
 
-    def _above_ceiling(self, strip: slice, line: Int[Tensor, " strip"]) -> Int[Tensor, " found"]:
-        """Candidates whose guide similarity exceeds the row's ceiling."""
-        plan, found, limit = self.plan, [line[:0]], None
-        for block, start in zip(plan.blocks, self.starts, strict=True):
+    def by_guide(
+        self, strip: slice, taken: Int[Tensor, " taken"]
+    ) -> list[tuple[slice, Bool[Tensor, "strip candidates"]]]:
+        """Masks of the candidates above the row's ceiling, without the positions already taken."""
+        plan, masks, limit = self.plan, [], None
+        row, column = taken // self.width, taken % self.width
+        for block, columns in self.columns():
             if block.row_guide is None or block.candidate_guide is None:
                 continue
-            if self._guide is None:
-                most = max(len(each.candidates) for each in plan.blocks)
-                self._guide = block.row_guide.new_empty(self._chunk_size * most)
-            sim = self._guide[: len(line) * len(block.candidate_guide)].view(len(line), -1)
-            torch.mm(block.row_guide[strip], block.candidate_guide.T, out=sim)
+            sim = block.row_guide[strip] @ block.candidate_guide.T
             if limit is None:
                 # Read from the same product as the candidates' similarities, so that an equal text is level with it.
                 positive_sim = sim.gather(1, plan.positive_column[strip, None])[:, 0]
                 limit = ceiling(positive_sim, plan.margin, plan.margin_strategy)
-            row, column = (sim > limit[:, None]).nonzero(as_tuple=True)
-            found.append(line[row] + start + column)
-        return torch.cat(found)
+            here = (column >= columns.start) & (column < columns.stop)
+            sim[row[here], column[here] - columns.start] = -torch.inf
+            masks.append((columns, sim > limit[:, None]))
+        return masks
 
     def note_removed(
-        self, lost: Float[Tensor, " found"], positions: Int[Tensor, " found"], partition: Float[Tensor, " strip"]
+        self, lost: Float[Tensor, " lost"], row: Int[Tensor, " lost"], partition: Float[Tensor, " strip"]
     ) -> None:
-        """Add up Z_dropped / (Z_dropped + Z_kept) of the strip's rows, in float64: exponents reach 2 / T."""
-        row = positions // self.width
-        ratio = (lost.double() - partition.double()[row]).exp()
-        ratio = torch.zeros_like(partition, dtype=torch.float64).index_add_(0, row, ratio)
+        """Add up Z_dropped / (Z_dropped + Z_kept) of the strip's rows; beyond the exponent's range that is 1."""
+        ratio = torch.zeros_like(partition).index_add_(0, row, (lost - partition[row]).exp())
         self.removed += (ratio / (1 + ratio)).nan_to_num(1.0).sum()
 
     def drops(self) -> Drops:

@@ -34,7 +34,7 @@ def strips(rows: int, chunk_size: int) -> Iterator[slice]:
 
 
 def softmax_(
-    logits: Float[Tensor, "strip candidates"], positive: Int[Tensor, " strip"], *dropped: Int[Tensor, " _"]
+    logits: Float[Tensor, "strip candidates"], positive: Int[Tensor, " strip"]
 ) -> tuple[Float[Tensor, " strip"], Float[Tensor, " strip"], Float[Tensor, " strip"]]:
     """In place: logits become softmax minus one-hot, both times the row's sum.
 
@@ -43,8 +43,6 @@ def softmax_(
     """
     line = torch.arange(len(logits), device=logits.device)
     positive_logit = logits[line, positive]
-    for positions in dropped:
-        logits.view(-1)[positions] = -torch.inf
     highest = logits.amax(1)
     sums = logits.sub_(highest[:, None]).exp_().sum(1)
     logits[line, positive] -= sums
@@ -60,7 +58,7 @@ def one_pass(plan: Plan, *, with_gradient: bool) -> tuple[Tensor, list[Tensor], 
     """
     first, chunk_size = plan.blocks[0].rows, chunk_size_of(plan)
     rows = len(first)
-    dropper = Dropper(plan, chunk_size)
+    dropper = Dropper(plan)
     space = first.new_empty(chunk_size, dropper.width)
     total = first.new_zeros((), dtype=torch.float64)
     gradients = [torch.zeros_like(side) for block in plan.blocks for side in block[:2]] if with_gradient else []
@@ -69,11 +67,10 @@ def one_pass(plan: Plan, *, with_gradient: bool) -> tuple[Tensor, list[Tensor], 
         logits = space[: strip.stop - strip.start]
         for block, columns in dropper.columns():
             torch.mm(block.rows[strip] / plan.temperature, block.candidates.T, out=logits[:, columns])
-        by_self, by_rule = dropper.find(strip)
-        lost = logits.view(-1)[by_rule]
-        losses, partition, sums = softmax_(logits, plan.positive_column[strip], by_self, by_rule)
+        lost, row = dropper.find(strip).take_out_(logits)
+        losses, partition, sums = softmax_(logits, plan.positive_column[strip])
         total += losses.sum()
-        dropper.note_removed(lost, by_rule, partition)
+        dropper.note_removed(lost, row, partition)
         for (block, columns), by_row, by_candidate in zip(
             dropper.columns() if with_gradient else [], gradients[::2], gradients[1::2], strict=True
         ):

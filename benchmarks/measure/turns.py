@@ -1,0 +1,89 @@
+"""Two or more sides measured in turns, each in a process of its own, so that noise falls on all alike."""
+
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tutelage.evaluate.report import provenance, write_json
+
+RESULTS = Path(__file__).parents[1] / "results"
+
+
+class Side:
+    """A worker process: ``script --worker NAME CASE``. It prepares, says ready, and runs once for each line it gets."""
+
+    def __init__(self, script: str, name: str, case: Mapping[str, Any]):
+        command = [sys.executable, script, "--worker", name, json.dumps(case)]
+        self.name = name
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.facts = self._answer()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self.name}: the worker ended with code {self.process.wait()}")
+        return json.loads(line)
+
+    def run(self) -> dict[str, Any]:
+        """One measured run."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+        return self._answer()
+
+    def close(self) -> None:
+        """Let the worker end."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def work(prepare: Callable[[], tuple[Callable[[], Any], dict[str, Any]]]) -> None:
+    """A worker's life: prepare, warm up once, then one timed run a line. Answers are JSON lines."""
+    run, facts = prepare()
+    run()
+    print(json.dumps(facts), flush=True)
+    for _ in sys.stdin:
+        start = time.perf_counter()
+        value = run()
+        answer = {"seconds": time.perf_counter() - start, "value": value}
+        print(json.dumps(answer | {"peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}), flush=True)
+
+
+def take_turns(script: str, names: list[str], case: Mapping[str, Any], repeats: int = 5) -> dict[str, dict[str, Any]]:
+    """Median seconds of each side over ``repeats`` alternating runs after a warm-up (3 where one takes over 20 s)."""
+    sides = [Side(script, name, case) for name in names]
+    runs: dict[str, list[dict[str, Any]]] = {side.name: [] for side in sides}
+    for turn in range(repeats):
+        for side in sides:
+            slow = runs[side.name] and runs[side.name][0]["seconds"] > 20
+            if not (slow and turn >= 3):
+                runs[side.name].append(side.run())
+    for side in sides:
+        side.close()
+    return {
+        side.name: {
+            "seconds": statistics.median(run["seconds"] for run in runs[side.name]),
+            "runs": [round(run["seconds"], 6) for run in runs[side.name]],
+            "value": runs[side.name][-1]["value"],
+            "peak_gib": runs[side.name][-1]["peak_gib"],
+            **side.facts,
+        }
+        for side in sides
+    }
+
+
+def keep(name: str, content: Mapping[str, Any]) -> None:
+    """Write ``results/NAME.json`` with the machine's facts, and print the JSON as the last line."""
+    RESULTS.mkdir(exist_ok=True)
+    whole = {"benchmark": name, **provenance(), "load_average": os.getloadavg()[0], **content}
+    write_json(RESULTS / f"{name}.json", whole)
+    print(json.dumps(whole))
