@@ -17,8 +17,8 @@ from torch.autograd.function import once_differentiable
 from tutelage.losses.masks import Drops
 from tutelage.losses.rules import Dropper, Plan
 
-STRIP_BYTES = 128 * 1024 * 1024  # of a strip's buffers
-FEWEST_ROWS, MOST_ROWS = 16, 256
+STRIP_BYTES = 256 * 1024 * 1024  # of a strip's buffers
+FEWEST_ROWS, MOST_ROWS = 16, 512
 
 
 def chunk_size_of(plan: Plan, buffers: int = 2) -> int:
