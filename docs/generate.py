@@ -1,4 +1,4 @@
-"""Writes what would otherwise drift: `docs/cli.md` from `--help`, and the README's table from the kept report.
+"""Writes what would otherwise drift: `docs/cli.md` from `--help`, and the README's tables from the kept results.
 
 Run by `make docs`; a test compares.
 """
@@ -6,6 +6,7 @@ Run by `make docs`; a test compares.
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from typer import Context
 from typer.cli import get_docs_for_click
@@ -17,8 +18,8 @@ from tutelage.export.card import markdown_table
 
 ROOT = Path(__file__).parents[1]
 README, CLI = ROOT / "README.md", ROOT / "docs" / "cli.md"
-REPORT = ROOT / "benchmarks" / "results" / "demo.json"
-BLOCK = re.compile(r"(<!-- generated: demo -->\n).*?(<!-- end -->)", re.DOTALL)
+RESULTS = ROOT / "benchmarks" / "results"
+BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def cli() -> str:
@@ -27,27 +28,61 @@ def cli() -> str:
     return get_docs_for_click(obj=command, ctx=Context(command), name="tutelage").rstrip() + "\n"
 
 
-def demo_table() -> str:
-    """What the demo reached, from its own report."""
-    report = json.loads(REPORT.read_text(encoding="utf-8"))
-    machine, spent = report["machine"], report["seconds"]
-    return "\n".join(
-        [
-            *markdown_table(HEADINGS, before_after_rows(report)),
-            "",
-            f"`make demo` on {report['finished'][:10]}, commit {report['commit']}, {machine['processor']}, "
-            f"{machine['cores']} cores, no GPU: {report['training']['steps']} steps in {spent['train']:.0f} s, "
-            f"{sum(spent.values()):.0f} s with the guide and both evaluations. "
-            "Intervals: paired bootstrap, whole concepts at a time. "
-            "[All metrics](benchmarks/results/demo.json).",
-            "",
-        ]
+def kept(name: str) -> dict[str, Any]:
+    """A results file."""
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def measured(result: dict[str, Any]) -> str:
+    """When, at which commit and on what a result was measured."""
+    machine = result["machine"]
+    return (
+        f"{result['finished'][:10]}, commit {result['commit']}, {machine['processor']}, {machine['cores']} cores, "
+        f"{machine['gpu'] or 'no GPU'}, torch {result['versions']['torch']}"
     )
 
 
+def demo() -> list[str]:
+    """What the demo reached, from its own report."""
+    report = kept("demo")
+    spent = report["seconds"]
+    return [
+        *markdown_table(HEADINGS, before_after_rows(report)),
+        "",
+        f"`make demo` on {measured(report)}: {report['training']['steps']} steps in {spent['train']:.0f} s, "
+        f"{sum(spent.values()):.0f} s with the guide and both evaluations. "
+        "Intervals: paired bootstrap, whole concepts at a time. "
+        "[All metrics](benchmarks/results/demo.json).",
+    ]
+
+
+def loss() -> list[str]:
+    """How long the loss takes beside sentence-transformers' own."""
+    result = kept("loss")
+    headings = ("dimensions", "pairs", "ours", "GISTEmbedLoss", "CachedGISTEmbedLoss", "ours, of sgemm", "ours, peak")
+    rows = []
+    for case in result["cases"]:
+        sides, ratio = case["sides"], case["ratio"]
+        theirs = [f"x {ratio[side]:.1f}" if side in ratio else "not run" for side in ("documented", "best")]
+        seconds = sides["ours"]["seconds"]
+        share, peak = f"{case['share_of_sgemm']:.0%}", f"{sides['ours']['peak_gib']:.1f} GiB"
+        rows.append([str(case["dim"]), str(case["rows"]), f"{seconds * 1000:,.0f} ms", *theirs, share, peak])
+    return [
+        *markdown_table(headings, rows),
+        "",
+        f"`python benchmarks/loss.py` on {measured(result)}, sentence-transformers "
+        f"{result['versions']['sentence-transformers']}, float32: medians of alternating processes, loss and gradient "
+        "on given vectors; x: how many times longer theirs takes. The cached one runs with its fastest mini-batch. Not "
+        "run: over 14 GiB or 40 s by prediction. Peak is the whole process, torch included. "
+        "[All figures](benchmarks/results/loss.json).",
+    ]
+
+
 def readme() -> str:
-    """The README with its table renewed."""
-    return BLOCK.sub(lambda block: block[1] + demo_table() + block[2], README.read_text(encoding="utf-8"))
+    """The README with its tables renewed."""
+    tables = {"demo": demo, "loss": loss}
+    text = README.read_text(encoding="utf-8")
+    return BLOCK.sub(lambda block: "\n".join([block[1].rstrip(), *tables[block[2]](), block[3]]), text)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ Sets = Annotated[list[str] | None, typer.Option("--set", help="Override a key of
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a finished run in the output folder.")]
 RecipeSource = Annotated[str, typer.Argument(help="A recipe file (.yaml) or the name of a shipped one: demo.")]
 
+INTERRUPTED = 130  # what typer leaves with after Ctrl-C
 NO_DATA = (
     "No data folder is named, so this runs on the sample inside the package: 305 occupations, written for trying "
     "things out, too small to judge quality by."
@@ -245,11 +246,10 @@ def _one_line_errors() -> Iterator[None]:
     except TutelageError as fault:
         print(f"{type(fault).__name__}: {' '.join(str(fault).split())}", file=sys.stderr)
         raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print(
-            "Interrupted. Nothing half-written; a run with training.save_every goes on with --resume.", file=sys.stderr
-        )
-        raise SystemExit(130) from None
+    except SystemExit as leaving:
+        if leaving.code == INTERRUPTED:
+            print("Interrupted. A run with training.save_every goes on with --resume.", file=sys.stderr)
+        raise
 
 
 def main() -> None:
