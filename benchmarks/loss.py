@@ -34,7 +34,7 @@ from tutelage.records.sources import data_folder, labels
 from tutelage.records.texts import text_ids
 
 TEMPERATURE = 0.05
-MOST_GIB, MOST_SECONDS = 14, 40  # what a side may need for one run here; beyond that it is not started
+MOST_GIB, MOST_SECONDS = 14, 30  # what a side may need for one run here; beyond that it is not started
 MINI_BATCHES = (8, 32, 128)
 VECTORS = Path(gettempdir()) / "tutelage-benchmark-pairs.npz"
 

@@ -73,7 +73,7 @@ def loss() -> list[str]:
         f"`python benchmarks/loss.py` on {measured(result)}, sentence-transformers "
         f"{result['versions']['sentence-transformers']}, float32: medians of alternating processes, loss and gradient "
         "on given vectors; x: how many times longer theirs takes. The cached one runs with its fastest mini-batch. Not "
-        "run: over 14 GiB or 40 s by prediction. Peak is the whole process, torch included. "
+        "run: over 14 GiB or 30 s by prediction. Peak is the whole process, torch included. "
         "[All figures](benchmarks/results/loss.json).",
     ]
 
