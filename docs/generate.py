@@ -56,31 +56,9 @@ def demo() -> list[str]:
     ]
 
 
-def loss() -> list[str]:
-    """How long the loss takes beside sentence-transformers' own."""
-    result = kept("loss")
-    headings = ("dimensions", "pairs", "ours", "GISTEmbedLoss", "CachedGISTEmbedLoss", "ours, of sgemm", "ours, peak")
-    rows = []
-    for case in result["cases"]:
-        sides, ratio = case["sides"], case["ratio"]
-        theirs = [f"x {ratio[side]:.1f}" if side in ratio else "not run" for side in ("documented", "best")]
-        seconds = sides["ours"]["seconds"]
-        share, peak = f"{case['share_of_sgemm']:.0%}", f"{sides['ours']['peak_gib']:.1f} GiB"
-        rows.append([str(case["dim"]), str(case["rows"]), f"{seconds * 1000:,.0f} ms", *theirs, share, peak])
-    return [
-        *markdown_table(headings, rows),
-        "",
-        f"`python benchmarks/loss.py` on {measured(result)}, sentence-transformers "
-        f"{result['versions']['sentence-transformers']}, float32: medians of alternating processes, loss and gradient "
-        "on given vectors; x: how many times longer theirs takes. The cached one runs with its fastest mini-batch. Not "
-        "run: over 14 GiB or 30 s by prediction. Peak is the whole process, torch included. "
-        "[All figures](benchmarks/results/loss.json).",
-    ]
-
-
 def readme() -> str:
     """The README with its tables renewed."""
-    tables = {"demo": demo, "loss": loss}
+    tables = {"demo": demo}
     text = README.read_text(encoding="utf-8")
     return BLOCK.sub(lambda block: "\n".join([block[1].rstrip(), *tables[block[2]](), block[3]]), text)
 

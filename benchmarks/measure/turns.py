@@ -82,8 +82,7 @@ def take_turns(script: str, names: list[str], case: Mapping[str, Any], repeats: 
 
 
 def keep(name: str, content: Mapping[str, Any]) -> None:
-    """Write ``results/NAME.json`` with the machine's facts, and print the JSON as the last line."""
+    """Write ``results/NAME.json`` with the machine's facts."""
     RESULTS.mkdir(exist_ok=True)
     whole = {"benchmark": name, **provenance(), "load_average": os.getloadavg()[0], **content}
     write_json(RESULTS / f"{name}.json", whole)
-    print(json.dumps(whole))
