@@ -39,7 +39,9 @@ def test_evaluate_prints_json_and_nothing_else(tutelage, capsys):
 
 def test_search_finds_a_synonym_and_prints_its_concept(tutelage, capsys):
     assert tutelage("search", MINILM, "coder", "--corpus", "sample:en", "-k", "3", "--json") == 0
-    (hits,) = json.loads(capsys.readouterr().out)["hits"].values()
+    (result,) = json.loads(capsys.readouterr().out)["results"]
+    assert result["query"] == "coder"
+    hits = result["hits"]
     assert len(hits) == 3
     assert {hit["group"] for hit in hits} & {"2512", "2514"}
 

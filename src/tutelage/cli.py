@@ -184,7 +184,8 @@ def search(
     hits = LabelIndex.build(encoder, found).search(encoder, queries, k)
     if as_json:
         rows = [[{**hit.label._asdict(), "score": hit.score} for hit in row] for row in hits]
-        return _print_json({"model": model, "corpus": corpus, "hits": dict(zip(queries, rows, strict=True))})
+        found_for = [{"query": query, "hits": row} for query, row in zip(queries, rows, strict=True)]
+        return _print_json({"model": model, "corpus": corpus, "results": found_for})
     for query, row in zip(queries, hits, strict=True):
         table = Table("score", "label", "group", title=query, title_justify="left")
         for hit in row:

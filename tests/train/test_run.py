@@ -88,6 +88,42 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(short, tmp_path):
     assert resumed["training"]["steps"] == whole["training"]["steps"]
 
 
+def test_a_resumed_run_must_be_the_one_that_was_begun(short):
+    run_recipe(short("training.save_every=2"))
+    with pytest.raises(ConfigError, match=r"--resume: training\.learning_rate differs"):
+        run_recipe(short("training.save_every=2", "training.learning_rate=1e-6"), resume=True)
+
+
+def test_an_unfinished_run_is_not_begun_anew_unless_told(short):
+    recipe = short("training.save_every=2")
+    run_recipe(recipe)
+    (recipe.output / "report.json").unlink()
+    with pytest.raises(ConfigError, match=r"holds an unfinished run\. Give --resume"):
+        run_recipe(recipe)
+
+
+def test_a_checkpoint_that_was_cut_off_is_passed_over(short):
+    recipe = short("training.save_every=2", "training.max_steps=4")
+    run_recipe(recipe)
+    (recipe.output / "checkpoints" / "checkpoint-4" / "trainer_state.json").unlink()
+    resumed = run_recipe(recipe, resume=True)
+    assert [entry["step"] for entry in resumed["training"]["log"]][-2:] == [3, 4]
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("sampling.batch_size=5000", r"\d+ concepts make no batch of 5000\. Set sampling\.batch_size to \d+ or less"),
+        ("data.train=[{source: pairs.csv}]", "sampler 'concepts' needs a concept column"),
+    ],
+)
+def test_data_that_fills_no_batch_is_refused_before_a_model_is_loaded(short, setting, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pairs.csv").write_text("anchor,positive\nsome text,another\n")
+    with pytest.raises(ConfigError, match=message):
+        run_recipe(short(setting, "model.name=never/loaded"))
+
+
 def test_resume_without_a_checkpoint_says_what_to_do(short):
     with pytest.raises(ConfigError, match=r"no checkpoint in .* Set training.save_every"):
         run_recipe(short(), resume=True)

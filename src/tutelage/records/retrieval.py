@@ -104,6 +104,10 @@ def _texts(files: dict[str, bytes], path: Path, names: tuple[str, ...], lower: b
     for number, row in delimited_rows(content, where, "\t"):
         if len(row) != 2:
             raise DataError(f"{where} row {number}: {len(row)} columns. Wanted two: id and text, split by a tab.")
+        if not next(iter(row)).lower().endswith("id"):
+            raise DataError(
+                f"{where} row 1: '{next(iter(row))}' is no header. Wanted a first line such as q_id<TAB>text."
+            )
         key, value = row.values()
         text = canonical(value, lower=lower)
         if not text:

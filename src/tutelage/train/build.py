@@ -60,6 +60,28 @@ def _pairs(source: TrainSource, data: DataRecipe, folder: Path | None, secret: s
     return pairs.select([row for row, out in enumerate(hidden) if not out])
 
 
+def refuse_empty_epoch(recipe: Recipe, train: Dataset | DatasetDict) -> None:
+    """Raise when the data cannot fill one batch: such a run would train nothing.
+
+    Raises:
+        ConfigError: too few pairs or concepts, or a concept sampler on data without concepts.
+    """
+    sampling = recipe.sampling
+    for pairs in train.values() if isinstance(train, DatasetDict) else [train]:
+        if sampling.sampler == "concepts" and CONCEPT not in pairs.column_names:
+            raise ConfigError(
+                "sampling: sampler 'concepts' needs a concept column. Set sampling.sampler=no_duplicates."
+            )
+        what, count = ("pairs", len(pairs))
+        if sampling.sampler == "concepts":
+            what, count = "concepts", len(set(pairs[CONCEPT]))
+        if count < sampling.batch_size:
+            raise ConfigError(
+                f"sampling: {count} {what} make no batch of {sampling.batch_size}. "
+                f"Set sampling.batch_size to {max(count, 2)} or less."
+            )
+
+
 def text_columns(pairs: Dataset) -> list[str]:
     """The columns that hold text."""
     return [name for name in pairs.column_names if name not in IDENTITY_COLUMNS]

@@ -10,7 +10,6 @@ from typing import Any
 
 from datasets import Dataset, DatasetDict
 from sentence_transformers import SentenceTransformer
-from transformers.trainer_utils import get_last_checkpoint
 
 from tutelage.encode.models import load_model, resolve_model
 from tutelage.errors import ConfigError
@@ -19,7 +18,7 @@ from tutelage.evaluate.retrieval import RetrievalEvaluator, RetrievalResult
 from tutelage.export.card import complete_card
 from tutelage.records.retrieval import RetrievalSet
 from tutelage.train import build
-from tutelage.train.recipe import Recipe
+from tutelage.train.recipe import Recipe, load_recipe
 from tutelage.train.trainer import GuidedTrainer
 
 MODEL, RECIPE, GUIDE = "model", "recipe.yaml", "guide"
@@ -55,6 +54,7 @@ def run_recipe(
     """
     output = recipe.output
     sets, train = prepare(recipe, folder, overwrite=overwrite or resume)
+    checkpoint = _checkpoint(recipe) if resume else None
     seconds: dict[str, float] = {}
 
     model = load_model(recipe.model.name, max_length=recipe.model.max_length)
@@ -82,7 +82,6 @@ def run_recipe(
         evaluator=evaluators if recipe.training.evaluate_every else None,
     )
     say(f"training: {len(trainer.get_train_dataloader())} batches of {recipe.sampling.batch_size} an epoch")
-    checkpoint = _checkpoint(output) if resume else None
     with _timed(seconds, "train"):
         trainer.train(resume_from_checkpoint=checkpoint)
     say("evaluation after")
@@ -121,8 +120,12 @@ def prepare(
         raise ConfigError(f"output {output}: holds a finished run. Give --overwrite to replace it, or another output.")
     for name in filter(None, (recipe.model.name, recipe.guide.name)):
         resolve_model(name)
+    if not overwrite and any(output.glob(f"{build.CHECKPOINTS}/checkpoint-*")):
+        raise ConfigError(f"output {output}: holds an unfinished run. Give --resume to go on, or --overwrite.")
     sets = build.evaluation_sets(recipe.evaluate, recipe.data, folder)
-    return sets, build.training_data(recipe.data, folder, sets)
+    train = build.training_data(recipe.data, folder, sets)
+    build.refuse_empty_epoch(recipe, train)
+    return sets, train
 
 
 def _remove_run(output: Path) -> None:
@@ -132,12 +135,34 @@ def _remove_run(output: Path) -> None:
         shutil.rmtree(output / part, ignore_errors=True)
 
 
-def _checkpoint(output: Path) -> str:
-    folder = output / build.CHECKPOINTS
-    last = get_last_checkpoint(str(folder)) if folder.is_dir() else None
-    if last is None:
+# What may differ between a run and its continuation.
+CONTINUABLE = {"epochs", "max_steps", "log_every", "evaluate_every", "save_every", "report_to"}
+
+
+def _checkpoint(recipe: Recipe) -> str:
+    """The last whole checkpoint of this very recipe; one that was cut off while it was written is passed over."""
+    folder = recipe.output / build.CHECKPOINTS
+    whole = [state.parent for state in folder.glob("checkpoint-*/trainer_state.json")]
+    if not whole:
         raise ConfigError(f"--resume: no checkpoint in {folder}. Set training.save_every and run without --resume.")
-    return str(last)
+    begun = load_recipe(recipe.output / RECIPE)
+    if changed := sorted(_essence(recipe).items() ^ _essence(begun).items()):
+        raise ConfigError(
+            f"--resume: {changed[0][0]} differs from the run that was begun in {recipe.output}. "
+            "Give the same recipe, or --overwrite without --resume."
+        )
+    return str(max(whole, key=lambda checkpoint: int(checkpoint.name.rpartition("-")[2])))
+
+
+def _essence(recipe: Recipe) -> dict[str, str]:
+    """Every setting that a continued run must share, as section.key -> value."""
+    sections = recipe.model_dump(mode="json", exclude={"name", "output", "evaluate"})
+    return {
+        f"{section}.{key}": json.dumps(value)
+        for section, settings in sections.items()
+        for key, value in settings.items()
+        if key not in CONTINUABLE
+    }
 
 
 def _measure(
