@@ -192,7 +192,7 @@ def _save_model(model: SentenceTransformer, path: Path, report: dict[str, Any], 
     shutil.rmtree(work, ignore_errors=True)
     model.save_pretrained(str(work))
     complete_card(work, report, recipe.to_yaml())
-    (work / REPORT).write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(work / REPORT, report)
     shutil.rmtree(path, ignore_errors=True)
     work.rename(path)
 
