@@ -23,6 +23,7 @@ class Example:
     positive_id: list[int] | None = None
     negative_id: list[int] | None = None
     group: list[int] | None = None
+    negative_row: list[int] | None = None
     options: dict = field(default_factory=dict)
 
 
@@ -38,53 +39,97 @@ def guided_contrastive(
     margin_strategy: str = "absolute",
     contrast_anchors: bool = True,
     contrast_positives: bool = True,
+    directions: list[str] | None = None,
+    partition_mode: str = "joint",
+    hardness_mode: str | None = None,
+    hardness_strength: float = 0.0,
 ) -> tuple[Tensor, dict[str, int], int, Tensor]:
-    """Mean over rows of logsumexp(kept logits) - positive's logit; drops by first rule; candidates; share lost."""
+    """Mean over rows of the mean over softmaxes of logsumexp(kept logits), less the positive's logit.
+
+    Also: drops by first rule; candidates; the share of the partition functions that was lost.
+    """
     n = len(given.anchor)
     guided = given.guide_anchor is not None
     drops = {"self": 0, "text": 0, "group": 0, "guide": 0}
     candidates = 0
     losses, shares = [], []
     for i in range(n):
-        lost = []
         limit = None
         if guided:
             s = cos(given.guide_anchor[i], given.guide_positive[i])
             limit = s - margin if margin_strategy == "absolute" else s - abs(s) * margin
-        kept = [cos(given.anchor[i], given.positive[i]) / temperature]
-
-        blocks = [("AP", given.anchor[i], given.positive, given.positive_id, given.group)]
-        guides = [(given.guide_anchor, given.guide_positive)]
-        if contrast_anchors:
-            blocks.append(("AA", given.anchor[i], given.anchor, given.anchor_id, given.group))
-            guides.append((given.guide_anchor, given.guide_anchor))
-        if contrast_positives:
-            blocks.append(("PP", given.positive[i], given.positive, given.positive_id, given.group))
-            guides.append((given.guide_positive, given.guide_positive))
-        if given.negative is not None:
-            blocks.append(("AN", given.anchor[i], given.negative, given.negative_id, None))
-            guides.append((given.guide_anchor, given.guide_negative))
-
-        for (block, row, others, ids, groups), (guide_rows, guide_others) in zip(blocks, guides, strict=True):
-            for j in range(len(others)):
-                if block == "AP" and j == i:
+        softmaxes = {}
+        for direction, block, row, others in compared(given, contrast_anchors, contrast_positives, directions):
+            softmax = softmaxes.setdefault(direction if partition_mode == "per_direction" else "", ([], []))
+            kept, lost = softmax
+            for j in range(len(others.vectors)):
+                own = others.owner[j] == i
+                sim = cos(row.vectors[i], others.vectors[j])
+                logit = sim / temperature
+                if hardness_mode and direction == "query_to_doc" and hard(hardness_mode, own, block):
+                    logit = logit + hardness_strength * sim.detach()
+                if own and block in ("AP", "PA"):
+                    kept.append(logit)
                     continue
                 candidates += 1
-                if block in ("AA", "PP") and j == i:
+                if own and block in ("AA", "PP", "PN"):
                     rule = "self"
-                elif ids is not None and ids[j] in (given.anchor_id[i], given.positive_id[i]):
+                elif others.ids is not None and others.ids[j] in (given.anchor_id[i], given.positive_id[i]):
                     rule = "text"
-                elif groups is not None and groups[j] == groups[i]:
+                elif others.groups is not None and others.groups[j] == given.group[i]:
                     rule = "group"
-                elif guided and cos(guide_rows[i], guide_others[j]) > limit:
+                elif guided and cos(row.guide[i], others.guide[j]) > limit:
                     rule = "guide"
                 else:
-                    kept.append(cos(row, others[j]) / temperature)
+                    kept.append(logit)
                     continue
                 drops[rule] += 1
                 if rule != "self":
-                    lost.append(cos(row, others[j]) / temperature)
-        z_lost = sum(logit.exp() for logit in lost)
-        shares.append(z_lost / (z_lost + sum(logit.exp() for logit in kept)))
-        losses.append(torch.stack(kept).logsumexp(0) - kept[0])
-    return torch.stack(losses).mean(), drops, candidates, sum(shares) / n
+                    lost.append(logit)
+        log_z = torch.stack([torch.stack(kept).logsumexp(0) for kept, _ in softmaxes.values()]).mean()
+        losses.append(log_z - cos(given.anchor[i], given.positive[i]) / temperature)
+        for kept, lost in softmaxes.values():
+            z_lost = sum(logit.exp() for logit in lost)
+            shares.append(z_lost / (z_lost + sum(logit.exp() for logit in kept)))
+    return torch.stack(losses).mean(), drops, candidates, sum(shares) / len(shares)
+
+
+@dataclass
+class Side:
+    """Texts of one role, and the row that each belongs to."""
+
+    vectors: Tensor
+    guide: Tensor | None
+    ids: list[int] | None
+    groups: list[int] | None
+    owner: list[int]
+
+
+def compared(given, contrast_anchors, contrast_positives, directions):
+    """(direction, block, rows, others) of everything that competes."""
+    n = len(given.anchor)
+    anchors = Side(given.anchor, given.guide_anchor, given.anchor_id, given.group, list(range(n)))
+    positives = Side(given.positive, given.guide_positive, given.positive_id, given.group, list(range(n)))
+    negatives = None
+    if given.negative is not None:
+        owner = given.negative_row or [k % n for k in range(len(given.negative))]
+        negatives = Side(given.negative, given.guide_negative, given.negative_id, None, owner)
+    chosen = directions or []
+    yield "query_to_doc", "AP", anchors, positives
+    if negatives is not None:
+        yield "query_to_doc", "AN", anchors, negatives
+    if "query_to_query" in chosen or (directions is None and contrast_anchors):
+        yield "query_to_query", "AA", anchors, anchors
+    if "doc_to_query" in chosen:
+        yield "doc_to_query", "PA", positives, anchors
+    if "doc_to_doc" in chosen or (directions is None and contrast_positives):
+        yield "doc_to_doc", "PP", positives, positives
+    if "doc_to_doc" in chosen and negatives is not None:
+        yield "doc_to_doc", "PN", positives, negatives
+
+
+def hard(mode: str, own: bool, block: str) -> bool:
+    """Whether a logit of query_to_doc is raised."""
+    if own:
+        return block == "AN" and mode in ("hard_negatives", "all_negatives")
+    return mode in ("in_batch_negatives", "all_negatives")

@@ -1,8 +1,10 @@
 """The loss against its slow definition: value, gradients and counts; then the invariants, as properties."""
 
+import re
 from dataclasses import replace
 from functools import partial
 
+import jaxtyping
 import pytest
 import reference
 import torch
@@ -10,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import Example
 
-from tutelage.losses import RULES, Embedded, guided_contrastive
+from tutelage.losses import RULES, Embedded, guided_contrastive, rules
 from tutelage.losses.rules import Dropper
 
 SIZES = [(3, 3, 0), (7, 5, 0), (9, 4, 9), (8, 6, 3)]  # rows, dimensions, negatives
@@ -64,7 +66,8 @@ def gradients(loss, case):
 
 def assert_equals_reference(case, *, chunk_size=None, **options):
     want, drops, candidates, share = reference.guided_contrastive(case, **options)
-    got, found = guided_contrastive(*embedded(case), chunk_size=chunk_size, **options)
+    owner = None if case.negative_row is None else torch.tensor(case.negative_row)
+    got, found = guided_contrastive(*embedded(case), chunk_size=chunk_size, negative_row=owner, **options)
     wanted = gradients(want, case)
     assert wanted[0].abs().sum() > 0, "no gradient: the comparison would prove nothing"
     torch.testing.assert_close(got, want)
@@ -93,6 +96,68 @@ def test_equals_the_definition_for_every_choice_of_blocks(contrast_anchors, cont
     )
 
 
+EVERY = ["query_to_doc", "query_to_query", "doc_to_query", "doc_to_doc"]
+
+
+@pytest.mark.parametrize("guided", [True, False])
+@pytest.mark.parametrize(
+    ("directions", "partition_mode"),
+    [
+        (EVERY[:1], "joint"),
+        (EVERY[:1], "per_direction"),
+        (EVERY, "joint"),
+        (["query_to_doc", "doc_to_doc"], "joint"),
+        (["query_to_doc", "doc_to_query"], "joint"),
+        (["query_to_doc", "doc_to_query"], "per_direction"),
+        (["doc_to_query", "query_to_doc"], "per_direction"),
+    ],
+)
+def test_equals_the_definition_for_every_direction(directions, partition_mode, guided):
+    for negatives in (0, 14, 5):
+        assert_equals_reference(
+            example(7, 4, negatives, guided=guided),
+            temperature=0.4,
+            directions=directions,
+            partition_mode=partition_mode,
+        )
+
+
+@pytest.mark.parametrize("mode", ["in_batch_negatives", "hard_negatives", "all_negatives"])
+@pytest.mark.parametrize("directions", [None, EVERY])
+def test_equals_the_definition_with_hardness(mode, directions):
+    for negatives in (0, 14):
+        case = example(7, 4, negatives)
+        options = {"temperature": 0.4, "directions": directions, "hardness_mode": mode, "hardness_strength": 3.0}
+        assert_equals_reference(case, **options)
+        plain, raised = (reference.guided_contrastive(case, **options | {"hardness_mode": m})[0] for m in (None, mode))
+        assert (plain == raised) == (negatives == 0 and mode == "hard_negatives")
+
+
+def test_ragged_negatives_belong_to_the_rows_that_are_named():
+    case = replace(example(7, 4, 6), negative_row=[0, 0, 0, 3, 6, 6])
+    for mode in ("hard_negatives", "all_negatives"):
+        options = {"directions": EVERY, "hardness_mode": mode, "hardness_strength": 2.0}
+        assert_equals_reference(case, temperature=0.4, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"directions": ["query_to_doc", "doc_to_dock"]}, "directions: unknown 'doc_to_dock'. Options: query_to_doc, "),
+        ({"directions": ["doc_to_query"]}, "'query_to_doc' is missing"),
+        ({"directions": []}, "'query_to_doc' is missing"),
+        ({"partition_mode": "both"}, "partition_mode is 'both'. Options: joint, per_direction."),
+        ({"partition_mode": "per_direction"}, "'doc_to_doc' holds no positive"),
+        ({"hardness_mode": "some"}, "hardness_mode is 'some'. Options: in_batch_negatives, "),
+        ({"hardness_strength": -1.0}, "hardness_strength is -1.0; wanted 0 or more."),
+    ],
+)
+def test_choices_that_cannot_be_are_refused(options, message, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as users run it
+    with pytest.raises(ValueError, match=re.escape(message)):
+        guided_contrastive(*embedded(example(3, 4, 0)), **options)
+
+
 def test_every_rule_drops_something_in_these_examples():
     _, drops, _, share = reference.guided_contrastive(example(9, 4, 9), temperature=0.5)
     assert all(drops.values()), drops
@@ -103,14 +168,13 @@ def test_every_rule_drops_something_in_these_examples():
 def test_a_fault_in_a_rule_is_noticed(rule, monkeypatch):
     """Switch one rule off: the comparison with the definition must fail, else it proves nothing."""
     if rule == "guide":
-        monkeypatch.setattr(Dropper, "by_guide", lambda *args: [])
+        monkeypatch.setattr(Dropper, "by_guide", lambda *args: None)
     else:
-        whole = Dropper.rules_by_id
-        kept = [rule != each for each in RULES[:3]]
+        whole, number = Dropper.by_id, 1 + RULES.index(rule)
         monkeypatch.setattr(
             Dropper,
-            "rules_by_id",
-            lambda *args: [found if keep else found[:0] for found, keep in zip(whole(*args), kept, strict=True)],
+            "by_id",
+            lambda *args: (lambda found: tuple(part[found[2] != number] for part in found))(whole(*args)),
         )
     with pytest.raises(AssertionError):
         assert_equals_reference(example(9, 4, 9), temperature=0.5)
@@ -127,8 +191,12 @@ def test_the_positive_stays_though_every_rule_speaks_against_it():
 
 
 @pytest.mark.parametrize("chunk_size", [1, 2, 7, 8, 9, 100])  # splits, does not divide, equals, exceeds 9 rows
-def test_chunk_size_changes_memory_only(chunk_size):
-    assert_equals_reference(example(9, 4, 7), temperature=0.5, chunk_size=chunk_size)
+@pytest.mark.parametrize("tile", [1, 4, 9, 100])
+def test_chunks_and_tiles_change_memory_only(chunk_size, tile, monkeypatch):
+    monkeypatch.setattr(rules, "TILE", tile)
+    case, options = example(9, 4, 7), {"temperature": 0.5, "chunk_size": chunk_size}
+    assert_equals_reference(case, **options)
+    assert_equals_reference(case, **options, directions=EVERY, hardness_mode="all_negatives", hardness_strength=2.0)
 
 
 def test_two_losses_before_one_backward_are_independent():
@@ -259,19 +327,28 @@ def test_temperature_must_be_above_zero(temperature):
 
 
 @pytest.mark.parametrize("dims", [{4: 1.0}, {4: 1.0, 1: 0.5}, {2: 1.0, 3: 2.0, 4: 0.25}, {2: 1.0}])
-@pytest.mark.parametrize("chunk_size", [2, 9, None])
+@pytest.mark.parametrize(("chunk_size", "tile"), [(2, 2), (9, 5), (None, 1024)])
 @pytest.mark.parametrize("guided", [True, False])
-def test_matryoshka_is_the_weighted_sum_of_the_losses_of_prefixes(dims, chunk_size, guided):
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"directions": EVERY, "hardness_mode": "in_batch_negatives", "hardness_strength": 2.0},
+        {"directions": ["query_to_doc", "doc_to_query"], "partition_mode": "per_direction"},
+    ],
+)
+def test_matryoshka_is_the_weighted_sum_of_the_losses_of_prefixes(dims, chunk_size, tile, guided, options, monkeypatch):
+    monkeypatch.setattr(rules, "TILE", tile)
     case = example(9, 4, 7, guided=guided)
     parts = []
     for dim, weight in dims.items():
         cut = replace(case, **{side: getattr(case, side)[:, :dim] for side in ("anchor", "positive", "negative")})
-        loss, drops, _, share = reference.guided_contrastive(cut, temperature=0.5)
+        loss, drops, _, share = reference.guided_contrastive(cut, temperature=0.5, **options)
         parts.append(weight * loss)
         if dim == max(dims):
             widest = share
     want, wanted = sum(parts), gradients(sum(parts), case)
-    got, found = guided_contrastive(*embedded(case), temperature=0.5, dims=dims, chunk_size=chunk_size)
+    got, found = guided_contrastive(*embedded(case), temperature=0.5, dims=dims, chunk_size=chunk_size, **options)
     torch.testing.assert_close(got, want)
     torch.testing.assert_close(gradients(got, case), wanted)
     assert dict(zip(RULES, found.counts.tolist(), strict=True)) == drops

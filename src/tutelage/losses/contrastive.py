@@ -1,14 +1,23 @@
 """The guided contrastive loss: which texts compete, and the options that decide what is dropped."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from tutelage.losses.directions import (
+    Direction,
+    HardnessMode,
+    Pairing,
+    PartitionMode,
+    own_candidates,
+    pairings,
+    refuse,
+)
 from tutelage.losses.masks import Drops, Embedded, IdIndex, MarginStrategy
 from tutelage.losses.matryoshka import Prefixes, contrast_prefixes
-from tutelage.losses.rules import Block, Plan
+from tutelage.losses.rules import Block, Match, Plan
 from tutelage.losses.tiled import contrast
 
 
@@ -22,10 +31,15 @@ def guided_contrastive(
     margin_strategy: MarginStrategy = "absolute",
     contrast_anchors: bool = True,
     contrast_positives: bool = True,
+    directions: Sequence[Direction] | None = None,
+    partition_mode: PartitionMode = "joint",
+    hardness_mode: HardnessMode | None = None,
+    hardness_strength: float = 0.0,
     drop_same_text: bool = True,
     drop_same_group: bool = True,
     anchor_candidates: Embedded | None = None,
     positive_column: Int[Tensor, " rows"] | None = None,
+    negative_row: Int[Tensor, " negatives"] | None = None,
     dims: Mapping[int, float] | None = None,
     chunk_size: int | None = None,
 ) -> tuple[Float[Tensor, ""], Drops]:
@@ -37,7 +51,16 @@ def guided_contrastive(
 
     and the loss is the mean over rows. The candidates are AP (a_i·p_j), AA (a_i·a_j, if ``contrast_anchors``), PP
     (p_i·p_j, if ``contrast_positives``) and AN (a_i·n_j). Which of them are dropped: see `tutelage.losses.masks`;
-    the guide's ceiling comes from cos(A_i, P_i), also in PP. Gradients reach the encoder's vectors only.
+    the guide's ceiling comes from cos(A_i, P_i) everywhere. Gradients reach the encoder's vectors only.
+
+    ``directions`` names the candidates as sentence-transformers does, in place of the two switches: query_to_doc (AP
+    and AN, always wanted), query_to_query (AA), doc_to_query (PA: p_i·a_j, the positive pair once more among them) and
+    doc_to_doc (PP, and PN: p_i·n_j). With ``partition_mode="per_direction"`` each direction has a softmax of its own
+    and their logarithms are averaged; that takes directions which hold the positive: query_to_doc, doc_to_query.
+
+    Hardness adds ``hardness_strength`` x sim to logits of query_to_doc, without a gradient of its own, so that near
+    misses weigh more: other rows' documents (``in_batch_negatives``, arXiv:2503.04812), the row's own negatives
+    (``hard_negatives``, arXiv:2509.20354), or both (``all_negatives``).
 
     With the text and group rules off this is GISTEmbed (arXiv:2402.16829) as sentence-transformers computes it
     wherever no row competes with itself there; without guide vectors it is InfoNCE with in-batch negatives.
@@ -51,10 +74,16 @@ def guided_contrastive(
         margin_strategy: ``absolute`` (ceiling s - m) or ``relative`` (s - |s| m).
         contrast_anchors: let anchors compete (AA).
         contrast_positives: let positives compete with each other (PP).
+        directions: which kinds of candidates there are, in place of the two switches above.
+        partition_mode: one softmax over all candidates (``joint``), or one for each direction.
+        hardness_mode: whose logits are raised; default: nobody's.
+        hardness_strength: by how much of their sim (not divided by the temperature).
         drop_same_text: apply rule 2 where text ids are given.
         drop_same_group: apply rule 3 where group ids are given.
         anchor_candidates: the anchors of every rank, in the order of ``positive``; default: ``anchor``.
         positive_column: where each row's positive stands in ``positive``; default: 0 ... N-1.
+        negative_row: the position in ``positive`` of each negative's own positive, where that matters (hardness,
+            doc_to_doc). Default: all rows' first negatives, then all rows' second ones, and so on.
         dims: Matryoshka: dimensions and the weight of each one's loss, as in ``{384: 1, 128: 1}``; the sum of the
             losses of those prefixes, renormalised, costs little more than one. Default: all dimensions.
         chunk_size: rows whose logits are alive at a time; changes memory only. Default: by a memory budget.
@@ -63,7 +92,7 @@ def guided_contrastive(
         The loss and the counts of dropped candidates.
 
     Raises:
-        ValueError: temperature <= 0, or a dimension that the vectors do not have.
+        ValueError: temperature <= 0, a dimension that the vectors do not have, directions that cannot be.
 
     Example::
 
@@ -72,6 +101,11 @@ def guided_contrastive(
     """
     if not temperature > 0:
         raise ValueError(f"temperature is {temperature}; it divides similarities and must be above 0.")
+    switched = {"query_to_query": contrast_anchors, "doc_to_doc": contrast_positives}
+    chosen: list[str] = ["query_to_doc", *(name for name, on in switched.items() if on)]
+    if directions is not None:
+        chosen = list(directions)
+    refuse(chosen, partition_mode, hardness_mode, hardness_strength)
     width = anchor.vectors.shape[1]
     if dims is not None and not (dims and all(0 < dim <= width for dim in dims)):
         raise ValueError(f"dims are {list(dims)}; wanted dimensions from 1 to {width}.")
@@ -79,24 +113,46 @@ def guided_contrastive(
     ready = Embedded.normalised if dims is None else Embedded.widened
     anchor, positive = ready(anchor), ready(positive)
     anchors = anchor if anchor_candidates is None else ready(anchor_candidates)
+    rows = len(positive.vectors)
     if positive_column is None:
         positive_column = torch.arange(len(anchor.vectors), device=anchor.vectors.device)
-    mine = positive.take(positive_column)
-
-    pairs = [(anchor, positive, False)]
-    pairs += [(anchor, anchors, True)] * contrast_anchors
-    pairs += [(mine, positive, True)] * contrast_positives
     if negative is not None:
-        pairs.append((anchor, ready(negative), False))
+        negative = ready(negative)
+        if negative_row is None:
+            negative_row = torch.arange(len(negative.vectors), device=positive_column.device) % rows
+    pairs = pairings(
+        anchor, positive, negative, anchors, positive_column, negative_row, chosen,
+        negatives_among_documents=directions is not None,
+    )  # fmt: skip
+
+    partitions = list(dict.fromkeys(pair.direction for pair in pairs)) if partition_mode == "per_direction" else []
+    factor = 1 + temperature * hardness_strength
+    blocks = [
+        Block(
+            pair.row.vectors,
+            pair.other.vectors,
+            pair.row.guide,
+            pair.other.guide,
+            hardness=factor if _raised(pair, hardness_mode) else 1.0,
+            partition=partitions.index(pair.direction) if partitions else 0,
+        )
+        for pair in pairs
+    ]
+    rescaled = hardness_mode and own_candidates(pairs, EXEMPT[hardness_mode], positive_column, ("query_to_doc",))
+    mine = positive.take(positive_column)
     texts = drop_same_text and anchor.text_id is not None and mine.text_id is not None
     groups = drop_same_group and anchor.group_id is not None
     plan = Plan(
-        blocks=[Block(row.vectors, other.vectors, row.guide, other.guide, own) for row, other, own in pairs],
+        blocks=blocks,
         positive_column=positive_column,
-        texts=IdIndex.of(_ids(other.text_id, other) for _, other, _ in pairs) if texts else None,
-        groups=IdIndex.of(_ids(other.group_id, other) for _, other, _ in pairs) if groups else None,
-        row_texts=tuple(ids for ids in (anchor.text_id, mine.text_id) if ids is not None),
-        row_groups=() if anchor.group_id is None else (anchor.group_id,),
+        by_id=(
+            own_candidates(pairs, ("positive",), positive_column),
+            own_candidates(pairs, ("self",), positive_column),
+            _same([pair.other.text_id for pair in pairs], pairs, anchor.text_id, mine.text_id) if texts else None,
+            _same([pair.other.group_id for pair in pairs], pairs, anchor.group_id) if groups else None,
+        ),
+        rescaled=rescaled or None,
+        rescaling=factor if hardness_mode == "hard_negatives" else 1 / factor,
         temperature=temperature,
         margin=margin,
         margin_strategy=margin_strategy,
@@ -108,5 +164,21 @@ def guided_contrastive(
     return contrast_prefixes(plan, Prefixes(ascending, [dims[dim] for dim in ascending]))
 
 
-def _ids(ids: Int[Tensor, " candidates"] | None, texts: Embedded) -> Int[Tensor, " candidates"] | int:
-    return len(texts.vectors) if ids is None else ids
+# A row's own candidates whose logits differ from those of their block: raised alone, or spared.
+EXEMPT: dict[HardnessMode, tuple[str, ...]] = {
+    "hard_negatives": ("negative",),
+    "in_batch_negatives": ("positive", "negative"),
+    "all_negatives": ("positive",),
+}
+
+
+def _raised(pair: Pairing, mode: HardnessMode | None) -> bool:
+    return mode in ("in_batch_negatives", "all_negatives") and pair.direction == "query_to_doc"
+
+
+def _same(
+    ids: Sequence[Int[Tensor, " _"] | None], pairs: Sequence[Pairing], *row_ids: Int[Tensor, " rows"] | None
+) -> Match | None:
+    """Candidates that share one of the row's ids; a block without ids shares none."""
+    index = IdIndex.of(len(pair.owner) if known is None else known for known, pair in zip(ids, pairs, strict=True))
+    return None if index is None else Match(index, tuple(known for known in row_ids if known is not None))

@@ -3,7 +3,7 @@
 A candidate is any text that an anchor is scored against. Row i's own positive is never dropped. Otherwise a candidate
 leaves row i when one of these holds:
 
-1. ``self``: it is row i's own anchor or positive, by index (blocks AA and PP);
+1. ``self``: it is row i's own text, by index (its anchor in AA; its positive or negative among documents);
 2. ``text``: its text is row i's anchor or positive, by text id;
 3. ``group``: its group (ESCO concept, cluster ...) is row i's, by group id;
 4. ``guide``: its guide similarity to row i exceeds row i's ceiling, strictly.
@@ -94,8 +94,8 @@ class IdIndex(NamedTuple):
     column: Int[Tensor, " known"]  # where the candidate stands
 
     @classmethod
-    def of(cls, blocks: Iterable[Int[Tensor, " candidates"] | int]) -> "IdIndex":
-        """Index candidates block after block; a block without ids is given by its size."""
+    def of(cls, blocks: Iterable[Int[Tensor, " candidates"] | int]) -> "IdIndex | None":
+        """Index candidates block after block; a block without ids is given by its size. None where no block has any."""
         ids, columns, start = [], [], 0
         for block in blocks:
             size = block if isinstance(block, int) else len(block)
@@ -103,6 +103,8 @@ class IdIndex(NamedTuple):
                 ids.append(block)
                 columns.append(torch.arange(start, start + size, device=block.device))
             start += size
+        if not ids:
+            return None
         known, order = torch.cat(ids).sort()
         return cls(known, torch.cat(columns)[order])
 

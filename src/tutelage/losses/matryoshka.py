@@ -13,8 +13,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tutelage.losses.masks import Drops
-from tutelage.losses.rules import Dropper, Plan
-from tutelage.losses.tiled import OnePass, chunk_size_of, needs_gradient, softmax_, strips
+from tutelage.losses.rules import Dropper, Plan, Tile
+from tutelage.losses.tiled import OnePass, Softmax, chunk_size_of, needs_gradient, strips
 
 
 class Prefixes(NamedTuple):
@@ -49,7 +49,7 @@ def one_pass(
         Gradients come for each block's rows, candidates, row scales and candidate scales, in turn. The drops' removed
         share is that of the widest prefix.
     """
-    first, chunk_size = plan.blocks[0].rows, chunk_size_of(plan, buffers=len(prefixes.dims) + 2)
+    first, chunk_size = plan.blocks[0].rows, chunk_size_of(plan, buffers=len(prefixes.dims) + 1)
     rows, parts = len(first), prefixes.slices()
     dropper = Dropper(plan)
     spaces = [first.new_empty(chunk_size, dropper.width) for _ in range(len(parts) + 1)]
@@ -59,58 +59,67 @@ def one_pass(
 
     for strip in strips(rows, chunk_size):
         *dots, work = (space[: strip.stop - strip.start] for space in spaces)
-        for block, columns in dropper.columns():
-            before = torch.zeros((), dtype=first.dtype, device=first.device)
-            for dot, part in zip(dots, parts, strict=True):
-                torch.addmm(before, block.rows[strip, part], block.candidates[:, part].T, out=dot[:, columns])
-                before = dot[:, columns]
-        found = dropper.find(strip)
+        leaving = []
+        for tile, found in dropper.find(strip):
+            leaving.append(found)
+            _prefix_sums(tile, strip, parts, dots)
         for k, weight in enumerate(prefixes.weights):
-            for b, (_, columns) in enumerate(dropper.columns()):
-                torch.mul(dots[k][:, columns], scales[2 * b + 1][k], out=work[:, columns])
-                work[:, columns] *= scales[2 * b][k, strip, None] / plan.temperature
-            lost, row = found.take_out_(work)
-            losses, partition, sums = softmax_(work, plan.positive_column[strip])
+            softmax = Softmax(work, plan.partitions)
+            for tile, found in zip(dropper.tiles, leaving, strict=True):
+                by_row, by_candidate = scales[2 * tile.number][k, strip], scales[2 * tile.number + 1][k, tile.part]
+                logits = torch.mul(dots[k][:, tile.columns], by_candidate, out=work[:, tile.columns])
+                logits *= by_row[:, None] * (tile.block.hardness / plan.temperature)
+                softmax.meet(tile, found.apply_(softmax.flat, plan.rescaling), found.lost)
+            losses, partition_log = softmax.weigh_(dropper.tiles, plan.positive_column[strip])
             total += weight * losses.sum()
             if k == len(parts) - 1:
-                dropper.note_removed(lost, row, partition)
+                softmax.note_removed(dropper, partition_log)
+            for tile in dropper.tiles if with_gradient else []:
+                work[:, tile.columns] *= (weight / softmax.sums[tile.block.partition])[:, None]
+                _scale_gradients(k, tile, strip, dots[k], work, scales, gradients)
             if with_gradient:
-                work *= weight / sums[:, None]
-                for b, (_, columns) in enumerate(dropper.columns()):
-                    _scale_gradients(
-                        k, strip, dots[k][:, columns], work[:, columns], scales[2 * b :], gradients[4 * b :]
-                    )
                 dots[k], work = work, dots[k]
-        if with_gradient:
-            _slice_gradients(dropper, strip, parts, dots, gradients)
+        for tile in dropper.tiles if with_gradient else []:
+            _slice_gradients(tile, strip, parts, dots, gradients)
 
     for gradient in gradients:
         gradient /= rows * plan.temperature
     return (total / rows).to(first.dtype), gradients if with_gradient else [], dropper.drops()
 
 
+def _prefix_sums(tile: Tile, strip: slice, parts: Sequence[slice], dots: Sequence[Tensor]) -> None:
+    """The dot products of every prefix, each the one before it and one slice more."""
+    rows, candidates = tile.block.rows[strip], tile.block.candidates[tile.part]
+    before = torch.zeros((), dtype=rows.dtype, device=rows.device)
+    for dot, part in zip(dots, parts, strict=True):
+        before = torch.addmm(before, rows[:, part], candidates[:, part].T, out=dot[:, tile.columns])
+
+
 def _scale_gradients(
-    k: int, strip: slice, dot: Tensor, weight: Tensor, scales: Sequence[Tensor], gradients: Sequence[Tensor]
+    k: int, tile: Tile, strip: slice, dots: Tensor, weights: Tensor, scales: Sequence[Tensor], gradients: list[Tensor]
 ) -> None:
-    """dL/dsim into the gradients of both scales; in place, ``weight`` becomes dL/ddot and ``dot`` is used up."""
-    by_row, by_candidate = scales[0][k, strip], scales[1][k]
+    """dL/dsim into the gradients of both scales; in place, ``weights`` becomes dL/ddot and ``dots`` is used up."""
+    by_row, by_candidate = scales[2 * tile.number][k, strip], scales[2 * tile.number + 1][k, tile.part]
+    of_row, of_candidate = gradients[4 * tile.number + 2 :][:2]
+    dot, weight = dots[:, tile.columns], weights[:, tile.columns]
     dot *= weight
-    gradients[2][k, strip] = dot @ by_candidate
-    gradients[3][k] += by_row @ dot
+    of_row[k, strip] += dot @ by_candidate
+    of_candidate[k, tile.part] += by_row @ dot
     weight *= by_row[:, None]
     weight *= by_candidate
 
 
 def _slice_gradients(
-    dropper: Dropper, strip: slice, parts: Sequence[slice], by_dot: Sequence[Tensor], gradients: Sequence[Tensor]
+    tile: Tile, strip: slice, parts: Sequence[slice], by_dot: Sequence[Tensor], gradients: list[Tensor]
 ) -> None:
     """The vectors' gradients, slice by slice from the last: each belongs to its own prefix and all wider ones."""
+    of_row, of_candidate = gradients[4 * tile.number :][:2]
     for k in reversed(range(len(parts))):
+        weight = by_dot[k][:, tile.columns]
         if k + 1 < len(parts):
-            by_dot[k].add_(by_dot[k + 1])
-        for b, (block, columns) in enumerate(dropper.columns()):
-            gradients[4 * b][strip, parts[k]] = by_dot[k][:, columns] @ block.candidates[:, parts[k]]
-            gradients[4 * b + 1][:, parts[k]].addmm_(by_dot[k][:, columns].T, block.rows[strip, parts[k]])
+            weight += by_dot[k + 1][:, tile.columns]
+        of_row[strip, parts[k]].addmm_(weight, tile.block.candidates[tile.part, parts[k]])
+        of_candidate[tile.part, parts[k]].addmm_(weight.T, tile.block.rows[strip, parts[k]])
 
 
 def contrast_prefixes(plan: Plan, prefixes: Prefixes) -> tuple[Float[Tensor, ""], Drops]:

@@ -1,10 +1,11 @@
-"""Which candidates leave a strip of rows: the four rules at work.
+"""Which candidates leave a strip of rows: the four rules at work, tile by tile.
 
-Equal ids come from a sorted index, so no pair of ids is compared in vain; what the guide objects to is read off its
-similarities. Nothing of size rows x candidates outlives a strip.
+Equal ids come from sorted indexes, so no pair of ids is compared in vain; what the guide objects to is read off its
+similarities while they are in the cache. Only positions are kept; nothing of size rows x candidates outlives a tile.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -13,50 +14,75 @@ from torch import Tensor
 
 from tutelage.losses.masks import RULES, Drops, IdIndex, MarginStrategy, ceiling
 
+TILE = 1024  # candidates of a tile on a CPU: 512 rows of them stay in its cache; a GPU takes a block whole
+
 
 class Block(NamedTuple):
-    """One kind of candidate: who is compared with what. Vectors have length 1."""
+    """One kind of candidate: who is compared with what, in vectors of both models."""
 
     rows: Float[Tensor, "rows dim"]
     candidates: Float[Tensor, "candidates dim"]
     row_guide: Float[Tensor, "rows guide_dim"] | None
     candidate_guide: Float[Tensor, "candidates guide_dim"] | None
-    own_is_self: bool = False  # the candidate at `positive_column` is the row itself (AA, PP), not its positive
+    hardness: float = 1.0  # factor of the logits that the gradient does not see
+    partition: int = 0  # whose softmax these candidates belong to
+
+
+class Match(NamedTuple):
+    """Candidates that carry one of a row's ids."""
+
+    candidates: IdIndex
+    ids: tuple[Int[Tensor, " rows"], ...]
+
+    def find(self, strip: slice) -> tuple[Int[Tensor, " found"], Int[Tensor, " found"]]:
+        """Rows (within the strip) and columns of equal id."""
+        found = [self.candidates.find(each[strip]) for each in self.ids]
+        return torch.cat([row for row, _ in found]), torch.cat([column for _, column in found])
 
 
 class Plan(NamedTuple):
-    """All of a loss but the encoder's vectors. The first block is AP; `positive_column` points into it."""
+    """All of a loss but what it sums. The first block is AP; ``positive_column`` points into it."""
 
     blocks: Sequence[Block]
     positive_column: Int[Tensor, " rows"]
-    texts: IdIndex | None  # of all candidates, block after block
-    groups: IdIndex | None
-    row_texts: tuple[Int[Tensor, " rows"], ...]  # ids of the row's anchor and of its positive
-    row_groups: tuple[Int[Tensor, " rows"], ...]
+    by_id: Sequence[Match | None]  # the row's own positive, which no rule may drop; then the first three of `RULES`
+    rescaled: Match | None  # candidates whose logits are multiplied by ``rescaling``, after their block's hardness
+    rescaling: float
     temperature: float
     margin: float
     margin_strategy: MarginStrategy
     chunk_size: int | None
 
+    @property
+    def partitions(self) -> int:
+        """How many softmaxes a row has; its loss is their mean."""
+        return 1 + max(block.partition for block in self.blocks)
+
+
+class Tile(NamedTuple):
+    """Some candidates of one block."""
+
+    block: Block
+    number: int  # of the block
+    columns: slice  # among the candidates of all blocks
+    part: slice  # among those of its block
+
 
 class Found(NamedTuple):
-    """What leaves one strip: a few flat positions, and for each guided block a mask of the strip."""
+    """What leaves one tile of a strip, as positions in the strip's flat logits."""
 
     by_self: Int[Tensor, " itself"]
-    by_id: Int[Tensor, " others"]  # by text or group
-    by_guide: list[tuple[slice, Bool[Tensor, "strip candidates"]]]
+    lost: Int[Tensor, " lost"]  # by the other rules
+    rescaled: Int[Tensor, " rescaled"]
 
-    def take_out_(self, logits: Float[Tensor, "strip all"]) -> tuple[Float[Tensor, " lost"], Int[Tensor, " lost"]]:
-        """Set what leaves to -inf; returns the logits that the rules other than ``self`` took, and their rows."""
-        flat, line = logits.view(-1), torch.arange(len(logits), device=logits.device)
-        lost, row = [flat[self.by_id]], [self.by_id // logits.shape[1]]
-        flat[self.by_id] = -torch.inf
+    def apply_(self, flat: Float[Tensor, " all"], rescaling: float) -> Float[Tensor, " lost"]:
+        """Rescale, then set what leaves to -inf; returns the logits of ``lost``."""
+        if len(self.rescaled):
+            flat[self.rescaled] *= rescaling
+        lost = flat[self.lost]
+        flat[self.lost] = -torch.inf
         flat[self.by_self] = -torch.inf
-        for columns, hit in self.by_guide:
-            lost.append(logits[:, columns][hit])
-            row.append(line.repeat_interleave(hit.sum(1)))
-            logits[:, columns].masked_fill_(hit, -torch.inf)
-        return torch.cat(lost), torch.cat(row)
+        return lost
 
 
 class Dropper:
@@ -66,91 +92,111 @@ class Dropper:
         plan: the loss.
 
     Attributes:
-        starts: where each block's candidates begin among all.
+        tiles: all candidates, block after block.
         width: candidates of all blocks.
         counts: dropped so far by each of `RULES`, under the first that holds.
+        candidates: met so far, without the rows' own positives.
         removed: sum over the rows so far of the share of their partition function that was dropped.
     """
 
     def __init__(self, plan: Plan) -> None:
-        first, sizes = plan.blocks[0].rows, [len(block.candidates) for block in plan.blocks]
+        first = plan.blocks[0].rows
         self.plan = plan
-        self.starts = [sum(sizes[:block]) for block in range(len(sizes))]
-        self.width = sum(sizes)
+        self.tiles = list(_tiles(plan.blocks, TILE if first.device.type == "cpu" else None))
+        self.width = self.tiles[-1].columns.stop
         self.counts = torch.zeros(len(RULES), dtype=torch.int64, device=first.device)
+        self.candidates = torch.zeros((), dtype=torch.int64, device=first.device)
         self.removed = first.new_zeros((), dtype=torch.float64)
+        self._starts = torch.tensor([tile.columns.start for tile in self.tiles] + [self.width], device=first.device)
 
-    def columns(self) -> list[tuple[Block, slice]]:
-        """Each block with the columns of its candidates."""
-        return [
-            (block, slice(start, start + len(block.candidates)))
-            for block, start in zip(self.plan.blocks, self.starts, strict=True)
-        ]
+    def find(self, strip: slice) -> Iterator[tuple[Tile, Found]]:
+        """What leaves these rows, tile by tile, each candidate under the first rule that drops it."""
+        row, column, rank = self.by_id(strip)
+        count = rank.bincount(minlength=len(RULES))
+        self.counts[:-1] += count[1:]
+        self.candidates += (strip.stop - strip.start) * self.width - count[0]
+        odd_row, odd_column = self._sorted(self.plan.rescaled, strip)
+        bounds = zip(self._bounds(column), self._bounds(odd_column), strict=True)
+        positive_sim, limit = self._ceiling(strip)
+        for tile, (named, odd) in zip(self.tiles, bounds, strict=True):
+            flat = row[named] * self.width + column[named]
+            lost = [flat[rank[named] > 1]]
+            hit = self.by_guide(tile, strip, positive_sim, limit)
+            if hit is not None:
+                hit[row[named], column[named] - tile.columns.start] = False
+                by_row, by_column = hit.nonzero(as_tuple=True)
+                lost.append(by_row * self.width + by_column + tile.columns.start)
+                self.counts[-1] += len(by_row)
+            rescaled = odd_row[odd] * self.width + odd_column[odd]
+            yield tile, Found(flat[rank[named] == 1], torch.cat(lost), rescaled)
 
-    def find(self, strip: slice) -> Found:
-        """What leaves these rows, each candidate under the first rule that drops it."""
-        line = torch.arange(strip.stop - strip.start, device=self.counts.device) * self.width
-        own = line + self.plan.positive_column[strip]
-        # Own positives stand first, so that no rule may claim them; then the rules in their order.
-        lists = [own, *self.rules_by_id(strip, line)]
-        ranked = torch.cat([positions * len(lists) + rank for rank, positions in enumerate(lists)]).unique()
-        position, rank = ranked // len(lists), ranked % len(lists)
+    def by_id(self, strip: slice) -> tuple[Int[Tensor, " named"], Int[Tensor, " named"], Int[Tensor, " named"]]:
+        """Rows, columns (ascending) and the first rule that names them: 0 the own positive, 1 self, 2 text, 3 group."""
+        keys, rows = [], strip.stop - strip.start
+        for rank, match in enumerate(self.plan.by_id):
+            if match is not None:
+                row, column = match.find(strip)
+                keys.append((column * rows + row) * len(RULES) + rank)
+        key = torch.cat(keys).unique()
+        position, rank = key // len(RULES), key % len(RULES)
         first = torch.ones_like(position, dtype=torch.bool)
         first[1:] = position[1:] != position[:-1]
-        by_self, by_text, by_group = (position[first & (rank == rule)] for rule in (1, 2, 3))
-        by_guide = self.by_guide(strip, position)
-        found = [len(by_self), len(by_text), len(by_group), sum(hit.sum() for _, hit in by_guide)]
-        self.counts += torch.stack([torch.as_tensor(count, device=self.counts.device) for count in found])
-        return Found(by_self, torch.cat([by_text, by_group]), by_guide)
-
-    def rules_by_id(self, strip: slice, line: Int[Tensor, " strip"]) -> list[Int[Tensor, " _"]]:
-        """Positions that the rules self, text and group name; ``line`` is where the strip's rows begin."""
-        plan, own = self.plan, line + self.plan.positive_column[strip]
-        by_self = [own + start for start, block in zip(self.starts, plan.blocks, strict=True) if block.own_is_self]
-        return [
-            torch.cat([own[:0], *by_self]),
-            _equal(plan.texts, plan.row_texts, strip, line),
-            _equal(plan.groups, plan.row_groups, strip, line),
-        ]
+        return position[first] % rows, position[first] // rows, rank[first]
 
     def by_guide(
-        self, strip: slice, taken: Int[Tensor, " taken"]
-    ) -> list[tuple[slice, Bool[Tensor, "strip candidates"]]]:
-        """Masks of the candidates above the row's ceiling, without the positions already taken."""
-        plan, masks, limit = self.plan, [], None
-        row, column = taken // self.width, taken % self.width
-        for block, columns in self.columns():
-            if block.row_guide is None or block.candidate_guide is None:
-                continue
-            sim = block.row_guide[strip] @ block.candidate_guide.T
-            if limit is None:
-                # Read from the same product as the candidates' similarities, so that an equal text is level with it.
-                positive_sim = sim.gather(1, plan.positive_column[strip, None])[:, 0]
-                limit = ceiling(positive_sim, plan.margin, plan.margin_strategy)
-            here = (column >= columns.start) & (column < columns.stop)
-            sim[row[here], column[here] - columns.start] = -torch.inf
-            masks.append((columns, sim > limit[:, None]))
-        return masks
+        self, tile: Tile, strip: slice, positive_sim: Tensor | None, limit: Tensor | None
+    ) -> Bool[Tensor, "strip candidates"] | None:
+        """Where the guide's similarity exceeds the row's ceiling; None for a block without a guide."""
+        block = tile.block
+        if limit is None or block.row_guide is None or block.candidate_guide is None:
+            return None
+        if positive_sim is not None and tile.columns.stop <= positive_sim.shape[1]:
+            return positive_sim[:, tile.part] > limit
+        return block.row_guide[strip] @ block.candidate_guide[tile.part].T > limit
 
     def note_removed(
         self, lost: Float[Tensor, " lost"], row: Int[Tensor, " lost"], partition: Float[Tensor, " strip"]
     ) -> None:
         """Add up Z_dropped / (Z_dropped + Z_kept) of the strip's rows; beyond the exponent's range that is 1."""
         ratio = torch.zeros_like(partition).index_add_(0, row, (lost - partition[row]).exp())
-        self.removed += (ratio / (1 + ratio)).nan_to_num(1.0).sum()
+        self.removed += (ratio / (1 + ratio)).nan_to_num(1.0).sum() / self.plan.partitions
 
     def drops(self) -> Drops:
         """The counts of all rows."""
         rows = len(self.plan.positive_column)
-        candidates = torch.tensor(rows * self.width - rows, device=self.counts.device)
-        return Drops(self.counts, candidates, self.removed / rows)
+        return Drops(self.counts, self.candidates, self.removed / rows)
+
+    def _ceiling(self, strip: slice) -> tuple[Tensor | None, Tensor | None]:
+        """The guide's similarities in block AP, and the ceiling of each row.
+
+        The ceiling is read from the same product as the candidates' similarities: an equal text is level with it.
+        """
+        first, plan = self.plan.blocks[0], self.plan
+        if first.row_guide is None or first.candidate_guide is None:
+            return None, None
+        sim = first.row_guide[strip] @ first.candidate_guide.T
+        own = sim.gather(1, plan.positive_column[strip, None])[:, 0]
+        return sim, ceiling(own, plan.margin, plan.margin_strategy)[:, None]
+
+    def _sorted(self, match: Match | None, strip: slice) -> tuple[Tensor, Tensor]:
+        """Rows and columns of a match, by ascending column."""
+        if match is None:
+            return self._starts[:0], self._starts[:0]
+        row, column = match.find(strip)
+        order = column.argsort()
+        return row[order], column[order]
+
+    def _bounds(self, column: Int[Tensor, " named"]) -> list[slice]:
+        """Where each tile's columns lie in an ascending list."""
+        bounds = torch.searchsorted(column, self._starts).tolist()
+        return [slice(low, high) for low, high in pairwise(bounds)]
 
 
-def _equal(
-    index: IdIndex | None, ids: tuple[Int[Tensor, " rows"], ...], strip: slice, line: Int[Tensor, " strip"]
-) -> Int[Tensor, " found"]:
-    """Positions of the candidates that carry one of the row's ids."""
-    if index is None:
-        return line[:0]
-    found = [index.find(each[strip]) for each in ids]
-    return torch.cat([line[row] + column for row, column in found])
+def _tiles(blocks: Sequence[Block], width: int | None) -> Iterator[Tile]:
+    start = 0
+    for number, block in enumerate(blocks):
+        size = len(block.candidates)
+        for low in range(0, size, width or size):
+            high = min(low + (width or size), size)
+            yield Tile(block, number, slice(start + low, start + high), slice(low, high))
+        start += size

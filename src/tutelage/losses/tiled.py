@@ -1,12 +1,12 @@
 """The contrastive loss and its gradient in one pass over strips of rows: only one strip of logits lives at a time.
 
-For a strip of R rows the logits against all C candidates are R x C. The softmax of those rows is then complete, so
-their share of every gradient is added at once and the strip forgotten: per pair and dimension 8 flops (similarity 2,
-guide 2, gradients 4), nothing computed twice, memory R x C beside the vectors. The upstream gradient of a mean is a
-scalar, so the gradients can be formed before it is known.
+For a strip of R rows the logits against all C candidates are R x C, made tile by tile. The softmax of those rows is
+then complete, so their share of every gradient is added at once and the strip forgotten: per pair and dimension 8 flops
+(similarity 2, guide 2, gradients 4), nothing computed twice, memory R x C beside the vectors. The upstream gradient of
+a mean is a scalar, so the gradients can be formed before it is known.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -15,16 +15,16 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from tutelage.losses.masks import Drops
-from tutelage.losses.rules import Dropper, Plan
+from tutelage.losses.rules import Dropper, Plan, Tile
 
 STRIP_BYTES = 256 * 1024 * 1024  # of a strip's buffers
 FEWEST_ROWS, MOST_ROWS = 16, 512
 
 
 def chunk_size_of(plan: Plan, buffers: int = 2) -> int:
-    """Rows of a strip: the plan's own choice, or as many as `STRIP_BYTES` hold in so many buffers and the marks."""
+    """Rows of a strip: the plan's own choice, or as many as `STRIP_BYTES` hold in so many buffers."""
     first, width = plan.blocks[0].rows, sum(len(block.candidates) for block in plan.blocks)
-    fitting = STRIP_BYTES // (width * (buffers * first.element_size() + 1))
+    fitting = STRIP_BYTES // (width * buffers * first.element_size())
     return min(plan.chunk_size or min(max(fitting, FEWEST_ROWS), MOST_ROWS), len(first))
 
 
@@ -33,21 +33,51 @@ def strips(rows: int, chunk_size: int) -> Iterator[slice]:
     return (slice(start, min(start + chunk_size, rows)) for start in range(0, rows, chunk_size))
 
 
-def softmax_(
-    logits: Float[Tensor, "strip candidates"], positive: Int[Tensor, " strip"]
-) -> tuple[Float[Tensor, " strip"], Float[Tensor, " strip"], Float[Tensor, " strip"]]:
-    """In place: logits become softmax minus one-hot, both times the row's sum.
+class Softmax:
+    """The softmaxes of a strip's rows, one for each partition, over tiles that arrive one by one.
 
-    Returns:
-        For each row its loss, its partition function (log) and that sum.
+    Args:
+        logits: the strip's logits, to be filled.
+        partitions: softmaxes of a row.
+
+    Attributes:
+        sums: after `weigh_`, what each weight of a partition must be divided by.
     """
-    line = torch.arange(len(logits), device=logits.device)
-    positive_logit = logits[line, positive]
-    highest = logits.amax(1)
-    sums = logits.sub_(highest[:, None]).exp_().sum(1)
-    logits[line, positive] -= sums
-    partition = highest + sums.log()
-    return partition - positive_logit, partition, sums
+
+    def __init__(self, logits: Float[Tensor, "strip candidates"], partitions: int) -> None:
+        self.logits, self.flat = logits, logits.view(-1)
+        self.highest = logits.new_full((partitions, len(logits)), -torch.inf)
+        self.sums = torch.zeros_like(self.highest)
+        self.lost: list[tuple[Tensor, Tensor, int]] = []
+
+    def meet(self, tile: Tile, lost: Float[Tensor, " lost"], position: Int[Tensor, " lost"]) -> None:
+        """A tile is filled; these of its logits were dropped."""
+        highest = self.highest[tile.block.partition]
+        torch.maximum(highest, self.logits[:, tile.columns].amax(1), out=highest)
+        self.lost.append((lost, position // self.logits.shape[1], tile.block.partition))
+
+    def weigh_(self, tiles: Sequence[Tile], positive: Int[Tensor, " strip"]) -> tuple[Tensor, Tensor]:
+        """In place: logits become softmax minus one-hot of the mean over partitions, times ``sums``.
+
+        Returns:
+            The rows' losses, and the log of every partition function.
+        """
+        line, count = torch.arange(len(self.logits), device=self.logits.device), len(self.sums)
+        positive_logit = self.logits[line, positive]
+        for tile in tiles:
+            part, partition = self.logits[:, tile.columns], tile.block.partition
+            part.sub_(self.highest[partition][:, None]).exp_()
+            self.sums[partition] += part.sum(1)
+        partition_log = self.highest + self.sums.log()
+        self.sums *= count
+        self.logits[line, positive] -= self.sums[0]
+        return partition_log.mean(0) - positive_logit, partition_log
+
+    def note_removed(self, dropper: Dropper, partition_log: Float[Tensor, "partitions strip"]) -> None:
+        """Tell what share of each partition function was dropped."""
+        for partition, log in enumerate(partition_log):
+            mine = [(lost, row) for lost, row, at in self.lost if at == partition]
+            dropper.note_removed(torch.cat([lost for lost, _ in mine]), torch.cat([row for _, row in mine]), log)
 
 
 @torch.no_grad()
@@ -64,19 +94,22 @@ def one_pass(plan: Plan, *, with_gradient: bool) -> tuple[Tensor, list[Tensor], 
     gradients = [torch.zeros_like(side) for block in plan.blocks for side in block[:2]] if with_gradient else []
 
     for strip in strips(rows, chunk_size):
-        logits = space[: strip.stop - strip.start]
-        for block, columns in dropper.columns():
-            torch.mm(block.rows[strip] / plan.temperature, block.candidates.T, out=logits[:, columns])
-        lost, row = dropper.find(strip).take_out_(logits)
-        losses, partition, sums = softmax_(logits, plan.positive_column[strip])
+        softmax = Softmax(space[: strip.stop - strip.start], plan.partitions)
+        scaled = [block.rows[strip] * (block.hardness / plan.temperature) for block in plan.blocks]
+        for tile, found in dropper.find(strip):
+            candidates = tile.block.candidates[tile.part]
+            torch.mm(scaled[tile.number], candidates.T, out=softmax.logits[:, tile.columns])
+            softmax.meet(tile, found.apply_(softmax.flat, plan.rescaling), found.lost)
+        losses, partition_log = softmax.weigh_(dropper.tiles, plan.positive_column[strip])
         total += losses.sum()
-        dropper.note_removed(lost, row, partition)
-        for (block, columns), by_row, by_candidate in zip(
-            dropper.columns() if with_gradient else [], gradients[::2], gradients[1::2], strict=True
-        ):
-            torch.mm(logits[:, columns], block.candidates, out=by_row[strip])
-            by_row[strip] /= sums[:, None]
-            by_candidate.addmm_(logits[:, columns].T, block.rows[strip] / sums[:, None])
+        softmax.note_removed(dropper, partition_log)
+        shares = [block.rows[strip] / softmax.sums[block.partition][:, None] for block in plan.blocks]
+        for tile in dropper.tiles if with_gradient else []:
+            weights, (by_row, by_candidate) = softmax.logits[:, tile.columns], gradients[2 * tile.number :][:2]
+            by_row[strip].addmm_(weights, tile.block.candidates[tile.part])
+            by_candidate[tile.part].addmm_(weights.T, shares[tile.number])
+        for block, by_row in zip(plan.blocks, gradients[::2], strict=with_gradient):
+            by_row[strip] /= softmax.sums[block.partition][:, None]
 
     for gradient in gradients:
         gradient /= rows * plan.temperature
@@ -87,7 +120,7 @@ class OnePass(torch.autograd.Function):
     """A loss whose gradients are formed with its value: they wait for `backward` and are scaled there."""
 
     @staticmethod
-    def forward(ctx: Any, run: Any, *inputs: Tensor) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, run: Callable[[], Any], *inputs: Tensor) -> tuple[Tensor, ...]:
         """``run()`` gives the loss, the gradient for each of ``inputs`` (or none), and the drops."""
         loss, gradients, drops = run()
         ctx.save_for_backward(*gradients)

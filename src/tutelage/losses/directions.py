@@ -1,0 +1,102 @@
+"""Which texts compete: the kinds of candidates of a row, and whose own they are."""
+
+from collections.abc import Collection, Sequence
+from typing import Literal, NamedTuple, get_args
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from tutelage.losses.masks import Embedded, IdIndex
+from tutelage.losses.rules import Match
+
+Direction = Literal["query_to_doc", "query_to_query", "doc_to_query", "doc_to_doc"]
+PartitionMode = Literal["joint", "per_direction"]
+HardnessMode = Literal["in_batch_negatives", "hard_negatives", "all_negatives"]
+Own = Literal["positive", "negative", "self"]
+
+
+class Pairing(NamedTuple):
+    """One kind of candidate, and what a row's own candidates of that kind are to it.
+
+    Its positive is never dropped (AP, PA), its negatives are candidates like others (AN), itself is none (AA, PP, PN).
+    """
+
+    direction: Direction
+    row: Embedded
+    other: Embedded
+    owner: Int[Tensor, " others"]  # position of the candidate's own positive among the positives
+    own: Own
+
+
+def pairings(
+    anchor: Embedded,
+    positive: Embedded,
+    negative: Embedded | None,
+    anchors: Embedded,
+    positive_column: Int[Tensor, " rows"],
+    negative_row: Int[Tensor, " negatives"] | None,
+    directions: Collection[str],
+    *,
+    negatives_among_documents: bool,
+) -> list[Pairing]:
+    """The candidates of these directions, AP first.
+
+    Args:
+        anchor: the rows.
+        positive: positives of all rows.
+        negative: negatives of all rows.
+        anchors: anchors of all rows.
+        positive_column: each row's positive.
+        negative_row: each negative's positive.
+        directions: which kinds are wanted.
+        negatives_among_documents: whether doc_to_doc holds negatives too (PN), or positives only (PP).
+    """
+    each = torch.arange(len(positive.vectors), device=positive_column.device)
+    mine = positive.take(positive_column)
+    found = [Pairing("query_to_doc", anchor, positive, each, "positive")]
+    if negative is not None and negative_row is not None:
+        found.append(Pairing("query_to_doc", anchor, negative, negative_row, "negative"))
+    if "query_to_query" in directions:
+        found.append(Pairing("query_to_query", anchor, anchors, each, "self"))
+    if "doc_to_query" in directions:
+        found.append(Pairing("doc_to_query", mine, anchors, each, "positive"))
+    if "doc_to_doc" in directions:
+        found.append(Pairing("doc_to_doc", mine, positive, each, "self"))
+        if negative is not None and negative_row is not None and negatives_among_documents:
+            found.append(Pairing("doc_to_doc", mine, negative, negative_row, "self"))
+    return found
+
+
+def own_candidates(
+    pairs: Sequence[Pairing],
+    kinds: Collection[str],
+    positive_column: Int[Tensor, " rows"],
+    directions: Collection[str] = get_args(Direction),
+) -> Match | None:
+    """A row's own candidates of these kinds and directions; None where there are none."""
+    index = IdIndex.of(
+        pair.owner if pair.own in kinds and pair.direction in directions else len(pair.owner) for pair in pairs
+    )
+    return None if index is None else Match(index, (positive_column,))
+
+
+def refuse(directions: Collection[str], partition_mode: str, hardness_mode: str | None, strength: float) -> None:
+    """Raise for a choice that cannot be.
+
+    Raises:
+        ValueError: an unknown name, no query_to_doc, a direction without a positive in a softmax of its own, a
+            negative strength.
+    """
+    if unknown := set(directions) - set(get_args(Direction)):
+        raise ValueError(f"directions: unknown '{min(unknown)}'. Options: {', '.join(get_args(Direction))}.")
+    if "query_to_doc" not in directions:
+        raise ValueError("directions: 'query_to_doc' is missing; it holds the positive. Add it.")
+    if partition_mode not in get_args(PartitionMode):
+        raise ValueError(f"partition_mode is '{partition_mode}'. Options: {', '.join(get_args(PartitionMode))}.")
+    if partition_mode == "per_direction" and (alone := set(directions) & {"query_to_query", "doc_to_doc"}):
+        raise ValueError(f"partition_mode 'per_direction': '{min(alone)}' holds no positive. Use 'joint', or drop it.")
+    if hardness_mode not in (None, *get_args(HardnessMode)):
+        raise ValueError(f"hardness_mode is '{hardness_mode}'. Options: {', '.join(get_args(HardnessMode))}.")
+    if not 0 <= strength < float("inf"):
+        raise ValueError(f"hardness_strength is {strength}; wanted 0 or more.")
