@@ -168,7 +168,7 @@ def test_every_rule_drops_something_in_these_examples():
 def test_a_fault_in_a_rule_is_noticed(rule, monkeypatch):
     """Switch one rule off: the comparison with the definition must fail, else it proves nothing."""
     if rule == "guide":
-        monkeypatch.setattr(Dropper, "by_guide", lambda *args: None)
+        monkeypatch.setattr(Dropper, "by_guide", lambda self, tile, strip, taken: (taken[0][:0], taken[1][:0]))
     else:
         whole, number = Dropper.by_id, 1 + RULES.index(rule)
         monkeypatch.setattr(

@@ -89,6 +89,26 @@ def test_without_a_guide_equals_multiple_negatives_ranking(negatives):
     torch.testing.assert_close(got, want, rtol=0, atol=1e-9)
 
 
+EVERY = ("query_to_doc", "query_to_query", "doc_to_query", "doc_to_doc")
+
+
+@pytest.mark.parametrize("negatives", [False, True])
+@pytest.mark.parametrize("mode", [None, "in_batch_negatives", "hard_negatives", "all_negatives"])
+@pytest.mark.parametrize(
+    ("directions", "partition_mode"),
+    [(EVERY, "joint"), (("query_to_doc", "doc_to_query"), "per_direction"), (("query_to_doc", "doc_to_doc"), "joint")],
+)
+def test_equals_multiple_negatives_ranking_in_every_direction(negatives, mode, directions, partition_mode):
+    model, _ = tables(11, negatives)
+    options = {"directions": directions, "partition_mode": partition_mode, "hardness_mode": mode}
+    options["hardness_strength"] = 5.0 if mode else 0.0
+    stock = MultipleNegativesRankingLoss(model, scale=10.0, **options)
+    want = value_and_gradient(stock(columns(11, negatives), None), model)
+    got = value_and_gradient(ours(model, None, 11, negatives, temperature=0.1, **options), model)
+    assert want[1].abs().sum() > 0
+    torch.testing.assert_close(got, want, rtol=0, atol=1e-9)
+
+
 def test_st_fault_a_negative_margin_makes_a_row_its_own_negative():
     """One row alone has nothing to be pushed away from: its loss is 0. ST lets it compete with itself."""
     model, guide = tables(1, False)

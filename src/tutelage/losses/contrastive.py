@@ -114,6 +114,7 @@ def guided_contrastive(
     anchor, positive = ready(anchor), ready(positive)
     anchors = anchor if anchor_candidates is None else ready(anchor_candidates)
     rows = len(positive.vectors)
+    mine = positive if positive_column is None else positive.take(positive_column)
     if positive_column is None:
         positive_column = torch.arange(len(anchor.vectors), device=anchor.vectors.device)
     if negative is not None:
@@ -121,7 +122,7 @@ def guided_contrastive(
         if negative_row is None:
             negative_row = torch.arange(len(negative.vectors), device=positive_column.device) % rows
     pairs = pairings(
-        anchor, positive, negative, anchors, positive_column, negative_row, chosen,
+        anchor, positive, negative, anchors, mine, negative_row, chosen,
         negatives_among_documents=directions is not None,
     )  # fmt: skip
 
@@ -139,7 +140,6 @@ def guided_contrastive(
         for pair in pairs
     ]
     rescaled = hardness_mode and own_candidates(pairs, EXEMPT[hardness_mode], positive_column, ("query_to_doc",))
-    mine = positive.take(positive_column)
     texts = drop_same_text and anchor.text_id is not None and mine.text_id is not None
     groups = drop_same_group and anchor.group_id is not None
     plan = Plan(

@@ -34,7 +34,7 @@ def pairings(
     positive: Embedded,
     negative: Embedded | None,
     anchors: Embedded,
-    positive_column: Int[Tensor, " rows"],
+    mine: Embedded,
     negative_row: Int[Tensor, " negatives"] | None,
     directions: Collection[str],
     *,
@@ -47,13 +47,12 @@ def pairings(
         positive: positives of all rows.
         negative: negatives of all rows.
         anchors: anchors of all rows.
-        positive_column: each row's positive.
+        mine: the rows' own positives.
         negative_row: each negative's positive.
         directions: which kinds are wanted.
         negatives_among_documents: whether doc_to_doc holds negatives too (PN), or positives only (PP).
     """
-    each = torch.arange(len(positive.vectors), device=positive_column.device)
-    mine = positive.take(positive_column)
+    each = torch.arange(len(positive.vectors), device=positive.vectors.device)
     found = [Pairing("query_to_doc", anchor, positive, each, "positive")]
     if negative is not None and negative_row is not None:
         found.append(Pairing("query_to_doc", anchor, negative, negative_row, "negative"))

@@ -42,20 +42,19 @@ def one_pass(
     Args:
         plan: a loss whose blocks hold vectors of any length.
         prefixes: dimensions and weights.
-        scales: for each block the inverse lengths of its rows and of its candidates, in turn.
+        scales: the inverse lengths of the plan's `vectors`.
         with_gradient: form gradients too.
 
     Returns:
-        Gradients come for each block's rows, candidates, row scales and candidate scales, in turn. The drops' removed
-        share is that of the widest prefix.
+        Gradients come for the plan's `vectors`, then for ``scales``. The drops' removed share is that of the widest
+        prefix.
     """
     first, chunk_size = plan.blocks[0].rows, chunk_size_of(plan, buffers=len(prefixes.dims) + 1)
     rows, parts = len(first), prefixes.slices()
-    dropper = Dropper(plan)
+    dropper = Dropper(plan, chunk_size)
     spaces = [first.new_empty(chunk_size, dropper.width) for _ in range(len(parts) + 1)]
     total = first.new_zeros((), dtype=torch.float64)
-    inputs = [each for b, block in enumerate(plan.blocks) for each in (*block[:2], *scales[2 * b : 2 * b + 2])]
-    gradients = [torch.zeros_like(each) for each in inputs]
+    sides = {id(each): Side.of(each, scale) for each, scale in zip(plan.vectors, scales, strict=True)}
 
     for strip in strips(rows, chunk_size):
         *dots, work = (space[: strip.stop - strip.start] for space in spaces)
@@ -66,25 +65,41 @@ def one_pass(
         for k, weight in enumerate(prefixes.weights):
             softmax = Softmax(work, plan.partitions)
             for tile, found in zip(dropper.tiles, leaving, strict=True):
-                by_row, by_candidate = scales[2 * tile.number][k, strip], scales[2 * tile.number + 1][k, tile.part]
-                logits = torch.mul(dots[k][:, tile.columns], by_candidate, out=work[:, tile.columns])
-                logits *= by_row[:, None] * (tile.block.hardness / plan.temperature)
+                by_row, by_candidate = (sides[id(side)].scale[k] for side in tile.block[:2])
+                logits = torch.mul(dots[k][:, tile.columns], by_candidate[tile.part], out=work[:, tile.columns])
+                logits *= by_row[strip, None] * (tile.block.hardness / plan.temperature)
                 softmax.meet(tile, found.apply_(softmax.flat, plan.rescaling), found.lost)
             losses, partition_log = softmax.weigh_(dropper.tiles, plan.positive_column[strip])
             total += weight * losses.sum()
             if k == len(parts) - 1:
                 softmax.note_removed(dropper, partition_log)
             for tile in dropper.tiles if with_gradient else []:
-                work[:, tile.columns] *= (weight / softmax.sums[tile.block.partition])[:, None]
-                _scale_gradients(k, tile, strip, dots[k], work, scales, gradients)
+                by_sim = work[:, tile.columns]
+                by_sim *= (weight / softmax.sums[tile.block.partition])[:, None]
+                row, candidate = (sides[id(side)] for side in tile.block[:2])
+                _scale_gradients(k, strip, tile.part, dots[k][:, tile.columns], by_sim, row, candidate)
             if with_gradient:
                 dots[k], work = work, dots[k]
         for tile in dropper.tiles if with_gradient else []:
-            _slice_gradients(tile, strip, parts, dots, gradients)
+            row, candidate = (sides[id(side)] for side in tile.block[:2])
+            _slice_gradients(tile, strip, parts, dots, row.by_vectors, candidate.by_vectors)
 
-    for gradient in gradients:
-        gradient /= rows * plan.temperature
-    return (total / rows).to(first.dtype), gradients if with_gradient else [], dropper.drops()
+    gradients = [side.by_vectors for side in sides.values()] + [side.by_scale for side in sides.values()]
+    gradients = [gradient.div_(rows * plan.temperature) for gradient in gradients] if with_gradient else []
+    return (total / rows).to(first.dtype), gradients, dropper.drops()
+
+
+class Side(NamedTuple):
+    """Some vectors' inverse lengths, and the gradients of both."""
+
+    scale: Float[Tensor, "prefixes texts"]
+    by_vectors: Float[Tensor, "texts dim"]
+    by_scale: Float[Tensor, "prefixes texts"]
+
+    @classmethod
+    def of(cls, vectors: Float[Tensor, "texts dim"], scale: Float[Tensor, "prefixes texts"]) -> "Side":
+        """Nothing added up yet."""
+        return cls(scale, torch.zeros_like(vectors), torch.zeros_like(scale))
 
 
 def _prefix_sums(tile: Tile, strip: slice, parts: Sequence[slice], dots: Sequence[Tensor]) -> None:
@@ -95,37 +110,32 @@ def _prefix_sums(tile: Tile, strip: slice, parts: Sequence[slice], dots: Sequenc
         before = torch.addmm(before, rows[:, part], candidates[:, part].T, out=dot[:, tile.columns])
 
 
-def _scale_gradients(
-    k: int, tile: Tile, strip: slice, dots: Tensor, weights: Tensor, scales: Sequence[Tensor], gradients: list[Tensor]
-) -> None:
-    """dL/dsim into the gradients of both scales; in place, ``weights`` becomes dL/ddot and ``dots`` is used up."""
-    by_row, by_candidate = scales[2 * tile.number][k, strip], scales[2 * tile.number + 1][k, tile.part]
-    of_row, of_candidate = gradients[4 * tile.number + 2 :][:2]
-    dot, weight = dots[:, tile.columns], weights[:, tile.columns]
-    dot *= weight
-    of_row[k, strip] += dot @ by_candidate
-    of_candidate[k, tile.part] += by_row @ dot
-    weight *= by_row[:, None]
-    weight *= by_candidate
+def _scale_gradients(k: int, strip: slice, part: slice, dot: Tensor, by_sim: Tensor, row: Side, other: Side) -> None:
+    """dL/dsim into the gradients of both scales; in place, ``by_sim`` becomes dL/ddot and ``dot`` is used up."""
+    by_row, by_candidate = row.scale[k, strip], other.scale[k, part]
+    dot *= by_sim
+    row.by_scale[k, strip] += dot @ by_candidate
+    other.by_scale[k, part] += by_row @ dot
+    by_sim *= by_row[:, None]
+    by_sim *= by_candidate
 
 
 def _slice_gradients(
-    tile: Tile, strip: slice, parts: Sequence[slice], by_dot: Sequence[Tensor], gradients: list[Tensor]
+    tile: Tile, strip: slice, parts: Sequence[slice], by_dot: Sequence[Tensor], by_row: Tensor, by_candidate: Tensor
 ) -> None:
     """The vectors' gradients, slice by slice from the last: each belongs to its own prefix and all wider ones."""
-    of_row, of_candidate = gradients[4 * tile.number :][:2]
     for k in reversed(range(len(parts))):
         weight = by_dot[k][:, tile.columns]
         if k + 1 < len(parts):
             weight += by_dot[k + 1][:, tile.columns]
-        of_row[strip, parts[k]].addmm_(weight, tile.block.candidates[tile.part, parts[k]])
-        of_candidate[tile.part, parts[k]].addmm_(weight.T, tile.block.rows[strip, parts[k]])
+        by_row[strip, parts[k]].addmm_(weight, tile.block.candidates[tile.part, parts[k]])
+        by_candidate[tile.part, parts[k]].addmm_(weight.T, tile.block.rows[strip, parts[k]])
 
 
 def contrast_prefixes(plan: Plan, prefixes: Prefixes) -> tuple[Float[Tensor, ""], Drops]:
     """The loss of a plan of vectors of any length, differentiable once in every block's rows and candidates."""
-    scales = [inverse_lengths(side, prefixes.dims) for block in plan.blocks for side in block[:2]]
-    inputs = [each for b, block in enumerate(plan.blocks) for each in (*block[:2], *scales[2 * b : 2 * b + 2])]
+    scales = [inverse_lengths(side, prefixes.dims) for side in plan.vectors]
+    inputs = [*plan.vectors, *scales]
     wanted = needs_gradient(*inputs)
     loss, *drops = OnePass.apply(lambda: one_pass(plan, prefixes, scales, with_gradient=wanted), *inputs)
     return loss, Drops(*drops)

@@ -1,7 +1,7 @@
 """Which candidates leave a strip of rows: the four rules at work, tile by tile.
 
-Equal ids come from sorted indexes, so no pair of ids is compared in vain; what the guide objects to is read off its
-similarities while they are in the cache. Only positions are kept; nothing of size rows x candidates outlives a tile.
+Equal ids come from sorted indexes, so no pair of ids is compared in vain; what the guide objects to is screened tile by
+tile. Only positions are kept; nothing of size rows x candidates outlives a tile.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,12 +9,13 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from tutelage.losses.masks import RULES, Drops, IdIndex, MarginStrategy, ceiling
+from tutelage.losses.screen import above, products
 
-TILE = 1024  # candidates of a tile on a CPU: 512 rows of them stay in its cache; a GPU takes a block whole
+TILE = 4096  # candidates of a tile on a CPU, small enough for its caches; a GPU takes a block whole
 
 
 class Block(NamedTuple):
@@ -54,6 +55,11 @@ class Plan(NamedTuple):
     chunk_size: int | None
 
     @property
+    def vectors(self) -> list[Tensor]:
+        """Rows and candidates of all blocks, each tensor once: what gradients are formed for."""
+        return list({id(side): side for block in self.blocks for side in block[:2]}.values())
+
+    @property
     def partitions(self) -> int:
         """How many softmaxes a row has; its loss is their mean."""
         return 1 + max(block.partition for block in self.blocks)
@@ -90,6 +96,7 @@ class Dropper:
 
     Args:
         plan: the loss.
+        chunk_size: rows of a strip at most.
 
     Attributes:
         tiles: all candidates, block after block.
@@ -99,7 +106,7 @@ class Dropper:
         removed: sum over the rows so far of the share of their partition function that was dropped.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, chunk_size: int) -> None:
         first = plan.blocks[0].rows
         self.plan = plan
         self.tiles = list(_tiles(plan.blocks, TILE if first.device.type == "cpu" else None))
@@ -107,7 +114,17 @@ class Dropper:
         self.counts = torch.zeros(len(RULES), dtype=torch.int64, device=first.device)
         self.candidates = torch.zeros((), dtype=torch.int64, device=first.device)
         self.removed = first.new_zeros((), dtype=torch.float64)
+        self._ceiling, self._space = None, first.new_empty(0)
+        guide, others = plan.blocks[0].row_guide, plan.blocks[0].candidate_guide
+        if guide is not None and others is not None:
+            own = products(guide, others, torch.arange(len(first), device=first.device), plan.positive_column)
+            self._ceiling = ceiling(own, plan.margin, plan.margin_strategy)
+            self._space = guide.new_empty(chunk_size * max(tile.part.stop - tile.part.start for tile in self.tiles))
         self._starts = torch.tensor([tile.columns.start for tile in self.tiles] + [self.width], device=first.device)
+
+    def tiles_of(self, number: int) -> list[Tile]:
+        """The tiles of one block."""
+        return [tile for tile in self.tiles if tile.number == number]
 
     def find(self, strip: slice) -> Iterator[tuple[Tile, Found]]:
         """What leaves these rows, tile by tile, each candidate under the first rule that drops it."""
@@ -117,16 +134,12 @@ class Dropper:
         self.candidates += (strip.stop - strip.start) * self.width - count[0]
         odd_row, odd_column = self._sorted(self.plan.rescaled, strip)
         bounds = zip(self._bounds(column), self._bounds(odd_column), strict=True)
-        positive_sim, limit = self._ceiling(strip)
         for tile, (named, odd) in zip(self.tiles, bounds, strict=True):
             flat = row[named] * self.width + column[named]
             lost = [flat[rank[named] > 1]]
-            hit = self.by_guide(tile, strip, positive_sim, limit)
-            if hit is not None:
-                hit[row[named], column[named] - tile.columns.start] = False
-                by_row, by_column = hit.nonzero(as_tuple=True)
-                lost.append(by_row * self.width + by_column + tile.columns.start)
-                self.counts[-1] += len(by_row)
+            by_row, by_column = self.by_guide(tile, strip, (row[named], column[named] - tile.columns.start))
+            lost.append(by_row * self.width + by_column + tile.columns.start)
+            self.counts[-1] += len(by_row)
             rescaled = odd_row[odd] * self.width + odd_column[odd]
             yield tile, Found(flat[rank[named] == 1], torch.cat(lost), rescaled)
 
@@ -144,15 +157,13 @@ class Dropper:
         return position[first] % rows, position[first] // rows, rank[first]
 
     def by_guide(
-        self, tile: Tile, strip: slice, positive_sim: Tensor | None, limit: Tensor | None
-    ) -> Bool[Tensor, "strip candidates"] | None:
-        """Where the guide's similarity exceeds the row's ceiling; None for a block without a guide."""
-        block = tile.block
-        if limit is None or block.row_guide is None or block.candidate_guide is None:
-            return None
-        if positive_sim is not None and tile.columns.stop <= positive_sim.shape[1]:
-            return positive_sim[:, tile.part] > limit
-        return block.row_guide[strip] @ block.candidate_guide[tile.part].T > limit
+        self, tile: Tile, strip: slice, taken: tuple[Int[Tensor, " taken"], Int[Tensor, " taken"]]
+    ) -> tuple[Int[Tensor, " found"], Int[Tensor, " found"]]:
+        """Rows and columns (within the tile) above the row's ceiling, without those already taken."""
+        row, other = tile.block.row_guide, tile.block.candidate_guide
+        if row is None or other is None or self._ceiling is None:
+            return taken[0][:0], taken[1][:0]
+        return above(row[strip], other[tile.part], self._ceiling[strip], taken, self._space)
 
     def note_removed(
         self, lost: Float[Tensor, " lost"], row: Int[Tensor, " lost"], partition: Float[Tensor, " strip"]
@@ -165,18 +176,6 @@ class Dropper:
         """The counts of all rows."""
         rows = len(self.plan.positive_column)
         return Drops(self.counts, self.candidates, self.removed / rows)
-
-    def _ceiling(self, strip: slice) -> tuple[Tensor | None, Tensor | None]:
-        """The guide's similarities in block AP, and the ceiling of each row.
-
-        The ceiling is read from the same product as the candidates' similarities: an equal text is level with it.
-        """
-        first, plan = self.plan.blocks[0], self.plan
-        if first.row_guide is None or first.candidate_guide is None:
-            return None, None
-        sim = first.row_guide[strip] @ first.candidate_guide.T
-        own = sim.gather(1, plan.positive_column[strip, None])[:, 0]
-        return sim, ceiling(own, plan.margin, plan.margin_strategy)[:, None]
 
     def _sorted(self, match: Match | None, strip: slice) -> tuple[Tensor, Tensor]:
         """Rows and columns of a match, by ascending column."""

@@ -84,14 +84,14 @@ class Softmax:
 def one_pass(plan: Plan, *, with_gradient: bool) -> tuple[Tensor, list[Tensor], Drops]:
     """The mean over rows of logsumexp(kept logits) - logit of the positive, its gradients, and what was dropped.
 
-    Gradients come for each block's rows and candidates, in turn.
+    Gradients come for the plan's `vectors`, in their order.
     """
     first, chunk_size = plan.blocks[0].rows, chunk_size_of(plan)
     rows = len(first)
-    dropper = Dropper(plan)
+    dropper = Dropper(plan, chunk_size)
     space = first.new_empty(chunk_size, dropper.width)
     total = first.new_zeros((), dtype=torch.float64)
-    gradients = [torch.zeros_like(side) for block in plan.blocks for side in block[:2]] if with_gradient else []
+    gradients = {id(each): torch.zeros_like(each) for each in (plan.vectors if with_gradient else [])}
 
     for strip in strips(rows, chunk_size):
         softmax = Softmax(space[: strip.stop - strip.start], plan.partitions)
@@ -103,17 +103,17 @@ def one_pass(plan: Plan, *, with_gradient: bool) -> tuple[Tensor, list[Tensor], 
         losses, partition_log = softmax.weigh_(dropper.tiles, plan.positive_column[strip])
         total += losses.sum()
         softmax.note_removed(dropper, partition_log)
-        shares = [block.rows[strip] / softmax.sums[block.partition][:, None] for block in plan.blocks]
-        for tile in dropper.tiles if with_gradient else []:
-            weights, (by_row, by_candidate) = softmax.logits[:, tile.columns], gradients[2 * tile.number :][:2]
-            by_row[strip].addmm_(weights, tile.block.candidates[tile.part])
-            by_candidate[tile.part].addmm_(weights.T, shares[tile.number])
-        for block, by_row in zip(plan.blocks, gradients[::2], strict=with_gradient):
-            by_row[strip] /= softmax.sums[block.partition][:, None]
+        for number, block in enumerate(plan.blocks if with_gradient else []):
+            sums = softmax.sums[block.partition][:, None]
+            shares, by_row = block.rows[strip] / sums, torch.zeros_like(block.rows[strip])
+            for tile in dropper.tiles_of(number):
+                weights = softmax.logits[:, tile.columns]
+                by_row.addmm_(weights, block.candidates[tile.part])
+                gradients[id(block.candidates)][tile.part].addmm_(weights.T, shares)
+            gradients[id(block.rows)][strip] += by_row / sums
 
-    for gradient in gradients:
-        gradient /= rows * plan.temperature
-    return (total / rows).to(first.dtype), gradients, dropper.drops()
+    formed = [gradient.div_(rows * plan.temperature) for gradient in gradients.values()]
+    return (total / rows).to(first.dtype), formed, dropper.drops()
 
 
 class OnePass(torch.autograd.Function):
@@ -141,7 +141,6 @@ def needs_gradient(*inputs: Tensor) -> bool:
 
 def contrast(plan: Plan) -> tuple[Float[Tensor, ""], Drops]:
     """The loss of a plan of unit vectors, differentiable once in every block's rows and candidates."""
-    inputs = [side for block in plan.blocks for side in block[:2]]
-    wanted = needs_gradient(*inputs)
-    loss, *drops = OnePass.apply(lambda: one_pass(plan, with_gradient=wanted), *inputs)
+    wanted = needs_gradient(*plan.vectors)
+    loss, *drops = OnePass.apply(lambda: one_pass(plan, with_gradient=wanted), *plan.vectors)
     return loss, Drops(*drops)
