@@ -1,15 +1,17 @@
 """Vectors of texts and of token batches, length-sorted under a token budget."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, Shaped
 from sentence_transformers import SentenceTransformer
 from torch import Tensor
 from tqdm import tqdm
 
+from tutelage.encode.graphs import Graphs
 from tutelage.encode.lengths import pack
 
 Features = Mapping[str, Any]  # what a tokenizer returns for one column: input_ids, attention_mask ...
@@ -54,7 +56,7 @@ def encode(
             window = order[start : start + TOKENISED_AT_ONCE]
             features = model.preprocess([texts[i] for i in window], prompt=prompt)
             # Texts that the tokenizer cannot tell apart share one forward pass, so their vectors are equal to the bit.
-            _, first, again = np.unique(features["input_ids"], axis=0, return_index=True, return_inverse=True)
+            first, again = _distinct(features)
             found = np.empty((len(first), vectors.shape[1]), dtype=np.float32)
             for rows in pack(_lengths(features)[first], budget):
                 embedded = _forward(model, features, first[rows])
@@ -72,39 +74,69 @@ def default_prompt(model: SentenceTransformer) -> str | None:
 
 
 def distinct_rows(
-    vectors: Float[np.ndarray, "texts dim"],
-) -> tuple[Float[np.ndarray, "distinct dim"], Int64[np.ndarray, " texts"]]:
-    """The distinct vectors, and which of them each row is.
-
-    Products are taken with these: a matrix product may round equal columns differently, and a tie would be none.
-    """
-    rows = np.ascontiguousarray(vectors).view(np.dtype((np.void, vectors.itemsize * vectors.shape[1])))
-    _, first, again = np.unique(rows[:, 0], return_index=True, return_inverse=True)
-    return vectors[first], again
+    rows: Shaped[np.ndarray, "texts width"],
+) -> tuple[Int64[np.ndarray, " distinct"], Int64[np.ndarray, " texts"]]:
+    """Where each distinct row stands first, and which of the distinct ones each row is."""
+    whole = np.ascontiguousarray(rows).view(np.dtype((np.void, rows.itemsize * rows.shape[1])))
+    _, first, again = np.unique(whole[:, 0], return_index=True, return_inverse=True)
+    return first, again
 
 
 def embed_columns(
-    model: Callable[[Features], Features], columns: Iterable[Features], *, token_budget: int | None = None
+    model: Callable[[Features], Features],
+    columns: Iterable[Features],
+    *,
+    token_budget: int | None = None,
+    memory_budget: float | None = None,
 ) -> list[Float[Tensor, "rows dim"]]:
     """Vectors, with gradient, of several tokenised columns: pooled, sorted by length, packed, and put back in order.
 
-    Columns that differ in more than their texts (a prompt's length, say) are embedded one by one, since they cannot
-    share a forward pass.
+    Texts that the tokenizer cannot tell apart are embedded once (under dropout they share one draw). Columns that
+    differ in more than their texts (a prompt's length, say) are embedded one by one, since they cannot share a pass.
+
+    Args:
+        model: from features to features with ``sentence_embedding``.
+        columns: token ids, attention mask and the like of each column.
+        token_budget: padded tokens in one forward pass; default: by device.
+        memory_budget: GiB of graphs that are kept; mini-batches beyond are embedded again in the backward pass.
+            Changes time and memory only. Default: half of the memory that is free.
     """
     columns = list(columns)
     budget = token_budget or default_budget(columns[0]["input_ids"].device)
+    graphs = Graphs(model, None if memory_budget is None else int(memory_budget * 2**30))
     if len({_kind(column) for column in columns}) > 1:
-        return [_embed(model, column, budget) for column in columns]
+        return [_embed(model, column, budget, graphs) for column in columns]
     sizes = [len(column["input_ids"]) for column in columns]
-    return list(_embed(model, _pool(columns), budget).split(sizes))
+    return list(_embed(model, _pool(columns), budget, graphs).split(sizes))
 
 
-def _embed(model: Callable[[Features], Features], features: Features, token_budget: int) -> Float[Tensor, "rows dim"]:
-    batches = pack(_lengths(features), token_budget)
-    embedded = torch.cat([_forward(model, features, rows) for rows in batches])
+def _embed(
+    model: Callable[[Features], Features], features: Features, token_budget: int, graphs: Graphs
+) -> Float[Tensor, "rows dim"]:
+    first, again = _distinct(features)
+    lengths = _lengths(features)[first]
+    batches = pack(lengths, token_budget)
+    embedded = torch.cat(
+        [
+            graphs.run(partial(_forward, model, features, first[rows]), tokens=len(rows) * int(lengths[rows[0]]))
+            for rows in batches
+        ]
+    )
     back = np.empty(len(embedded), dtype=np.int64)
     back[np.concatenate(batches)] = np.arange(len(embedded))
-    return embedded[torch.from_numpy(back).to(embedded.device)]
+    return embedded[torch.from_numpy(back[again]).to(embedded.device)]
+
+
+def _distinct(features: Features) -> tuple[Int64[np.ndarray, " distinct"], Int64[np.ndarray, " texts"]]:
+    """Where each distinct row of features stands first, and which of them each text is."""
+    count = len(features["input_ids"])
+    unused = features["attention_mask"] == 0
+    parts = [
+        value.masked_fill(unused, -1) if value.shape == unused.shape else value.reshape(count, -1)
+        for value in features.values()
+        if _is_per_text(value, count)
+    ]
+    return distinct_rows(torch.cat(parts, dim=1).cpu().numpy())
 
 
 def _forward(model: Callable[[Features], Features], features: Features, rows: Any) -> Float[Tensor, "rows dim"]:

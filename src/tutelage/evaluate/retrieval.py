@@ -51,7 +51,9 @@ def ranks_of_relevant(
         Ascending ranks from 1, padded with infinity to the longest list.
     """
     ranks = np.full((len(relevant), max(map(len, relevant))), np.inf)
-    distinct, rows = (torch.from_numpy(part).to(corpus.device) for part in distinct_rows(corpus.cpu().numpy()))
+    # Products with distinct rows only: they may round equal columns differently, and a tie would be none.
+    first, rows = (torch.from_numpy(part).to(corpus.device) for part in distinct_rows(corpus.cpu().numpy()))
+    distinct = corpus[first]
     tile = max(SCORES_AT_ONCE // max(len(corpus), 1), 1)
     for start in range(0, len(queries), tile):
         scores = (queries[start : start + tile] @ distinct.T)[:, rows]

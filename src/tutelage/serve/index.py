@@ -35,7 +35,8 @@ class LabelIndex:
 
     @cached_property
     def _distinct(self) -> tuple[np.ndarray, np.ndarray]:
-        return distinct_rows(self.vectors)
+        first, again = distinct_rows(self.vectors)
+        return self.vectors[first], again
 
     @classmethod
     def build(cls, model: SentenceTransformer, labels: Sequence[Label], *, progress: bool = True) -> "LabelIndex":
