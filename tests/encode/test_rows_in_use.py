@@ -20,7 +20,7 @@ from sentence_transformers.sentence_transformer.training_args import SentenceTra
 from torch import nn
 from transformers import BertConfig, BertForMaskedLM, TrainerCallback
 
-from tutelage.encode.rows_in_use import RowsInUse, refuse_weight_decay, rows_in_use
+from tutelage.encode.rows_in_use import RowsInUse, refuse_inexact, rows_in_use
 from tutelage.errors import ConfigError
 
 ANCHORS = ["nurse", "cook", "bee keeper", "tutor"]
@@ -340,9 +340,9 @@ def test_a_table_replaced_meanwhile_is_told_and_kept(tiny: SentenceTransformer) 
 
 
 def test_weight_decay_is_refused() -> None:
-    refuse_weight_decay(0.0)
+    refuse_inexact(0.0)
     with pytest.raises(ConfigError) as refusal:
-        refuse_weight_decay(0.01)
+        refuse_inexact(0.01)
     assert str(refusal.value) == (
         "training.rows_in_use: needs weight decay 0, got 0.01: decay would also shrink the rows that no training text "
         "touches. Set training.weight_decay=0 or training.rows_in_use=false."

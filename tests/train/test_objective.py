@@ -1,6 +1,7 @@
 """The loss inside sentence-transformers: its numbers on a real model, and a stock script that trains."""
 
 from copy import deepcopy
+from tempfile import mkdtemp
 
 import jaxtyping
 import pytest
@@ -121,6 +122,61 @@ def test_our_trainer_logs_a_drop_rate_for_every_rule(tiny, tmp_path):
         {"drop_self", "drop_text", "drop_group", "drop_guide", "drop_partition"} <= entry.keys() for entry in logs
     )
     assert any(entry["drop_group"] > 0 for entry in logs)
+
+
+def trained(model, folder, columns=(ANCHORS, POSITIVES), weight_decay=0.0, memory_budget=None, **options):
+    store = store_of(model, mkdtemp(dir=folder) + "/store", *columns)
+    loss = GuidedLoss(model, store, temperature=0.1, memory_budget=memory_budget)
+    args = arguments(folder / "out", weight_decay=weight_decay)
+    trainer = GuidedTrainer(model=model, args=args, train_dataset=rows(*columns), loss=loss, **options)
+    trainer.train()
+    return trainer
+
+
+def test_rows_in_use_tokens_and_memory_change_nothing(tiny, tmp_path):
+    """All that makes a run fast against none of it, dropout on: the same weights."""
+    plain, fast = deepcopy(tiny), tiny
+    loss = GuidedLoss(plain, store_of(plain, tmp_path / "store", ANCHORS, POSITIVES), temperature=0.1)
+    SentenceTransformerTrainer(
+        model=plain,
+        args=arguments(tmp_path / "out"),
+        train_dataset=rows(ANCHORS, POSITIVES),
+        loss=loss,
+        data_collator=loss.collator(),
+    ).train()
+    trained(fast, tmp_path, rows_in_use=True, memory_budget=0.0)
+    for want, got in zip(plain.parameters(), fast.parameters(), strict=True):
+        torch.testing.assert_close(got, want, rtol=0, atol=1e-6)
+
+
+def test_the_optimizer_holds_only_token_rows_in_use(tiny, tmp_path):
+    every = sum(parameter.numel() for parameter in tiny.parameters())
+    for option, fewer in ((None, True), (True, True), (False, False)):
+        trainer = trained(tiny, tmp_path, rows_in_use=option)
+        held = sum(p.numel() for group in trainer.optimizer.param_groups for p in group["params"])
+        assert (held < every) == fewer
+
+
+def test_rows_in_use_are_left_alone_where_that_is_not_exact(tiny, tmp_path):
+    every = sum(parameter.numel() for parameter in tiny.parameters())
+    trainer = trained(tiny, tmp_path, weight_decay=0.01)
+    assert sum(p.numel() for group in trainer.optimizer.param_groups for p in group["params"]) == every
+    with pytest.raises(ConfigError, match=r"training.rows_in_use: needs weight decay 0, got 0.01"):
+        trained(tiny, tmp_path, weight_decay=0.01, rows_in_use=True)
+    with pytest.raises(ConfigError, match="not with an optimizer made before"):
+        trained(tiny, tmp_path, optimizers=(torch.optim.AdamW(tiny.parameters()), None), rows_in_use=True)
+
+
+def test_prompts_of_the_arguments_reach_the_texts(tiny, tmp_path):
+    loss = GuidedLoss(tiny, None)
+    data, options = rows(ANCHORS, POSITIVES), {"prompts": {"anchor": "query: "}}
+    args = arguments(tmp_path / "out", **options)
+    trainer = GuidedTrainer(model=tiny, args=args, train_dataset=data, loss=loss)
+    batch = trainer.data_collator(list(data))
+    want = tiny.preprocess(ANCHORS, prompt="query: ")["input_ids"]
+    assert torch.equal(batch["anchor_input_ids"], want)
+    with pytest.raises(ConfigError, match="not known with prompts"):
+        GuidedTrainer(model=tiny, args=args, train_dataset=data, loss=loss, rows_in_use=True)
 
 
 def test_the_guide_adds_no_parameters_to_the_optimizer(tiny, tmp_path):

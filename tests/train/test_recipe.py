@@ -103,7 +103,8 @@ def test_the_last_override_wins(recipe):
 
 UNKNOWN = {
     "loss.temprature=0.02": "loss: unknown option 'temprature'. Options: temperature, margin, margin_strategy, "
-    "contrast_anchors, contrast_positives, drop_same_text, drop_same_group, dims, group.",
+    "contrast_anchors, contrast_positives, directions, partition_mode, hardness_mode, "
+    "hardness_strength, drop_same_text, drop_same_group, dims, group.",
     "los.margin=0": "recipe: unknown option 'los'. Options: name, output, model, guide, data, sampling, loss, "
     "training, evaluate.",
     "data.train=[{source: a, colums: [q, a]}]": "data.train.0: unknown option 'colums'. "

@@ -5,7 +5,7 @@ texts touch a few thousand of its rows. For as long as a run lasts, a compact tr
 full one: no dense gradient, no optimizer state and no optimizer time for the rest.
 
 Exact where the optimizer takes each number by itself and leaves it alone while its gradient is zero: SGD, Adam, AdamW.
-Weight decay does not (`refuse_weight_decay`), nor do optimizers with statistics of a whole parameter (Adafactor, LAMB).
+Weight decay does not (`refuse_inexact`), nor do optimizers with statistics of a whole parameter (Adafactor, LAMB).
 """
 
 from collections.abc import Iterator
@@ -23,6 +23,7 @@ from tutelage.errors import ConfigError
 
 OPTION = "training.rows_in_use"
 OFF = f"Set {OPTION}=false."
+EXACT = ("adamw_torch", "adamw_torch_fused", "sgd")  # transformers' names
 
 
 class RowsInUse(nn.Module):
@@ -114,13 +115,20 @@ def rows_in_use(model: SentenceTransformer, token_ids: Int[np.ndarray, " ids"]) 
         raise ConfigError(f"{OPTION}: the token table was replaced while its rows were trained. Replace it before.")
 
 
-def refuse_weight_decay(weight_decay: float) -> None:
-    """Raise `ConfigError` unless weight decay is 0: only then is training few rows the same as training all."""
+def refuse_inexact(weight_decay: float, optimizer: str = EXACT[0]) -> None:
+    """Raise `ConfigError` where training few rows is not the same as training all.
+
+    Args:
+        weight_decay: must be 0.
+        optimizer: by transformers' name; one that takes each number by itself.
+    """
     if weight_decay != 0:
         raise ConfigError(
             f"{OPTION}: needs weight decay 0, got {weight_decay}: decay would also shrink the rows that no training "
             f"text touches. Set training.weight_decay=0 or {OPTION}=false."
         )
+    if optimizer not in EXACT:
+        raise ConfigError(f"{OPTION}: exact with {', '.join(EXACT)}; the optimizer is {optimizer}. {OFF}")
 
 
 def _token_table(model: SentenceTransformer) -> tuple[Any, nn.Embedding]:

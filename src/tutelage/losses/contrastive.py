@@ -11,6 +11,7 @@ from tutelage.losses.directions import (
     HardnessMode,
     Pairing,
     PartitionMode,
+    chosen,
     own_candidates,
     pairings,
     refuse,
@@ -101,11 +102,8 @@ def guided_contrastive(
     """
     if not temperature > 0:
         raise ValueError(f"temperature is {temperature}; it divides similarities and must be above 0.")
-    switched = {"query_to_query": contrast_anchors, "doc_to_doc": contrast_positives}
-    chosen: list[str] = ["query_to_doc", *(name for name, on in switched.items() if on)]
-    if directions is not None:
-        chosen = list(directions)
-    refuse(chosen, partition_mode, hardness_mode, hardness_strength)
+    named = chosen(directions, contrast_anchors, contrast_positives)
+    refuse(named, partition_mode, hardness_mode, hardness_strength)
     width = anchor.vectors.shape[1]
     if dims is not None and not (dims and all(0 < dim <= width for dim in dims)):
         raise ValueError(f"dims are {list(dims)}; wanted dimensions from 1 to {width}.")
@@ -122,7 +120,7 @@ def guided_contrastive(
         if negative_row is None:
             negative_row = torch.arange(len(negative.vectors), device=positive_column.device) % rows
     pairs = pairings(
-        anchor, positive, negative, anchors, mine, negative_row, chosen,
+        anchor, positive, negative, anchors, mine, negative_row, named,
         negatives_among_documents=directions is not None,
     )  # fmt: skip
 

@@ -80,6 +80,13 @@ def own_candidates(
     return None if index is None else Match(index, (positive_column,))
 
 
+def chosen(directions: Sequence[str] | None, contrast_anchors: bool, contrast_positives: bool) -> list[str]:
+    """The directions that are given, or else those that GISTEmbed's two switches mean."""
+    if directions is not None:
+        return list(directions)
+    return ["query_to_doc"] + ["query_to_query"] * contrast_anchors + ["doc_to_doc"] * contrast_positives
+
+
 def refuse(directions: Collection[str], partition_mode: str, hardness_mode: str | None, strength: float) -> None:
     """Raise for a choice that cannot be.
 

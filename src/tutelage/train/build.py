@@ -138,7 +138,8 @@ def guide_store(recipe: Recipe, texts: Iterable[str], own: Path, *, overwrite: b
 def guided_loss(recipe: Recipe, model: SentenceTransformer, store: GuideStore | None) -> GuidedLoss:
     """The loss with the recipe's options."""
     options = recipe.loss.model_dump(exclude={"group"})
-    return GuidedLoss(model, store, token_budget=recipe.training.token_budget, **options)
+    training = recipe.training
+    return GuidedLoss(model, store, token_budget=training.token_budget, memory_budget=training.memory_budget, **options)
 
 
 def training_arguments(recipe: Recipe, folder: Path, *, quiet: bool) -> SentenceTransformerTrainingArguments:

@@ -8,9 +8,11 @@ from sentence_transformers import SentenceTransformer
 from torch import Tensor, nn
 
 from tutelage.encode.encoder import Features, embed_columns
+from tutelage.encode.tokens import Tokens
 from tutelage.errors import ConfigError, DataError
 from tutelage.guide.store import GuideStore
 from tutelage.losses import Drops, Embedded, guided_contrastive
+from tutelage.losses.directions import Direction, HardnessMode, PartitionMode, chosen, refuse
 from tutelage.losses.masks import MarginStrategy
 from tutelage.records.pairs import CONCEPT
 from tutelage.train.collate import GROUP_ID, TEXT_ID, GuidedCollator
@@ -30,10 +32,16 @@ class GuidedLoss(nn.Module):
         margin_strategy: ``absolute``, or ``relative`` (ceiling = s - |s| margin).
         contrast_anchors: anchors compete with each other.
         contrast_positives: positives compete with each other.
+        directions: who competes, in sentence-transformers' words, in place of these two.
+        partition_mode: one softmax (``joint``), or one for each direction (``per_direction``).
+        hardness_mode: whose logits ``hardness_strength`` x sim raises; default: nobody's.
+        hardness_strength: 5-9 is usual.
         drop_same_text: never push a text away from itself.
         drop_same_group: nor from a text of its own group (where the data has a group column).
         dims: Matryoshka dimensions, weight 1 each (or a mapping to weights); default: the whole width only.
         token_budget: padded tokens in one forward pass; default: by device.
+        memory_budget: GiB of graphs that are kept; what does not fit is embedded again in the backward pass. Default:
+            half of the memory that is free.
 
     Inputs: (anchor, positive) or (anchor, positive, negative, ...) columns; no labels.
 
@@ -58,10 +66,15 @@ class GuidedLoss(nn.Module):
         margin_strategy: MarginStrategy = "absolute",
         contrast_anchors: bool = True,
         contrast_positives: bool = True,
+        directions: Sequence[Direction] | None = None,
+        partition_mode: PartitionMode = "joint",
+        hardness_mode: HardnessMode | None = None,
+        hardness_strength: float = 0.0,
         drop_same_text: bool = True,
         drop_same_group: bool = True,
         dims: Sequence[int] | Mapping[int, float] | None = None,
         token_budget: int | None = None,
+        memory_budget: float | None = None,
     ) -> None:
         super().__init__()
         if not temperature > 0:
@@ -70,6 +83,11 @@ class GuidedLoss(nn.Module):
             raise ConfigError(
                 f"margin_strategy is '{margin_strategy}'. Options: {', '.join(get_args(MarginStrategy))}."
             )
+        try:
+            named = chosen(directions, contrast_anchors, contrast_positives)
+            refuse(named, partition_mode, hardness_mode, hardness_strength)
+        except ValueError as fault:
+            raise ConfigError(str(fault)) from None
         width = model.get_embedding_dimension()
         if dims is not None and (not dims or width is None or not all(0 < dim <= width for dim in dims)):
             raise ConfigError(f"dims are {list(dims)}; the model has {width} dimensions. Give some from 1 to {width}.")
@@ -81,16 +99,28 @@ class GuidedLoss(nn.Module):
             "margin_strategy": margin_strategy,
             "contrast_anchors": contrast_anchors,
             "contrast_positives": contrast_positives,
+            "directions": directions,
+            "partition_mode": partition_mode,
+            "hardness_mode": hardness_mode,
+            "hardness_strength": hardness_strength,
             "drop_same_text": drop_same_text,
             "drop_same_group": drop_same_group,
             "dims": dims if dims is None or isinstance(dims, Mapping) else dict.fromkeys(dims, 1.0),
         }
-        self.token_budget = token_budget
+        self.token_budget, self.memory_budget = token_budget, memory_budget
         self._drops: list[Drops] = []
 
-    def collator(self, *, group_column: str | None = CONCEPT, **options: Any) -> GuidedCollator:
-        """The data collator this loss needs; ``options`` go to sentence-transformers' collator (``prompts`` ...)."""
-        return GuidedCollator(self.model.preprocess, group_column=group_column, **options)
+    def collator(
+        self, *, group_column: str | None = CONCEPT, tokens: Tokens | None = None, **options: Any
+    ) -> GuidedCollator:
+        """The data collator this loss needs.
+
+        Args:
+            group_column: the column whose equal values mean "the same group".
+            tokens: texts tokenised before; default: every batch is tokenised when it comes.
+            options: of sentence-transformers' collator (``prompts`` ...).
+        """
+        return GuidedCollator(tokens or self.model.preprocess, group_column=group_column, **options)
 
     def forward(self, sentence_features: Iterable[Features], labels: Tensor | None = None) -> Tensor:
         """Mean loss of one batch."""
@@ -103,7 +133,7 @@ class GuidedLoss(nn.Module):
             )
         ids = [column.pop(TEXT_ID) for column in columns]
         groups = [column.pop(GROUP_ID, None) for column in columns]
-        vectors = embed_columns(self.model, columns, token_budget=self.token_budget)
+        vectors = embed_columns(self.model, columns, token_budget=self.token_budget, memory_budget=self.memory_budget)
         guides = [None if self.guide_store is None else self.guide_store.vectors(i) for i in ids]
         anchor, positive, *negatives = (Embedded(*parts) for parts in zip(vectors, guides, ids, groups, strict=True))
         negative = None

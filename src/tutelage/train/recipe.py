@@ -1,23 +1,42 @@
 """A recipe: all of a run in one YAML file, checked whole before any model is loaded."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from tutelage.encode.models import MINILM
+from tutelage.encode.rows_in_use import refuse_inexact
 from tutelage.errors import ConfigError, TutelageError
 from tutelage.evaluate.metrics import DEFAULT_METRICS, parse
+from tutelage.losses.directions import Direction, HardnessMode, PartitionMode, chosen, refuse
 from tutelage.records.pairs import MAX_PAIRS
 from tutelage.records.splits import HELD_OUT_SHARE
 from tutelage.records.tables import read_text
 
 SHIPPED = Path(str(files("tutelage.recipes")))
 Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+def _checked(check: Callable[..., Any], *values: Any) -> None:
+    """A check of another floor, its refusal in the form that pydantic reports."""
+    try:
+        check(*values)
+    except ConfigError as fault:
+        raise ValueError(str(fault)) from None
 
 
 class Record(BaseModel):
@@ -74,10 +93,20 @@ class LossRecipe(Record):
     margin_strategy: Literal["absolute", "relative"] = "absolute"
     contrast_anchors: bool = True
     contrast_positives: bool = True
+    directions: tuple[Direction, ...] | None = None  # who competes, in place of the two above
+    partition_mode: PartitionMode = "joint"  # or per_direction
+    hardness_mode: HardnessMode | None = None  # in_batch_negatives, hard_negatives, all_negatives
+    hardness_strength: float = Field(0.0, ge=0)
     drop_same_text: bool = True
     drop_same_group: bool = True
     dims: tuple[PositiveInt, ...] | None = None  # Matryoshka dimensions, weight 1 each
     group: Literal["concept", "group"] = "concept"  # which column rule 3 reads: ESCO concept or ISCO group
+
+    @model_validator(mode="after")
+    def _possible(self) -> "LossRecipe":
+        named = chosen(self.directions, self.contrast_anchors, self.contrast_positives)
+        refuse(named, self.partition_mode, self.hardness_mode, self.hardness_strength)
+        return self
 
 
 class TrainingRecipe(Record):
@@ -92,11 +121,21 @@ class TrainingRecipe(Record):
     accumulation: PositiveInt = 1  # steps added up before an update; adds no negatives
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     token_budget: PositiveInt | None = None  # padded tokens in one forward pass. Default: by device
+    memory_budget: float | None = Field(
+        None, ge=0
+    )  # GiB of kept graphs, the rest is embedded twice. Default: half free
+    rows_in_use: bool | None = None  # train only the token rows the texts touch. Default: where that is exact
     seed: int = Field(42, ge=0, lt=2**32)
     log_every: PositiveInt = 10  # steps
     evaluate_every: PositiveInt | None = None  # steps; null: before and after only
     save_every: PositiveInt | None = None  # steps between checkpoints for --resume; null: none
     report_to: tuple[str, ...] = ("tensorboard",)
+
+    @model_validator(mode="after")
+    def _exact(self) -> "TrainingRecipe":
+        if self.rows_in_use:
+            _checked(refuse_inexact, self.weight_decay)
+        return self
 
 
 class EvaluateRecipe(Record):
@@ -111,21 +150,14 @@ class EvaluateRecipe(Record):
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
-            _parse(name)
+            _checked(parse, name)
         return names
 
     @field_validator("main")
     @classmethod
     def _main_known(cls, name: str) -> str:
-        _parse(name)
+        _checked(parse, name)
         return name
-
-
-def _parse(name: str) -> None:
-    try:
-        parse(name)
-    except ConfigError as fault:
-        raise ValueError(str(fault)) from None
 
 
 class Recipe(Record):

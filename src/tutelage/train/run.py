@@ -78,7 +78,8 @@ def run_recipe(
         args=build.training_arguments(recipe, output, quiet=quiet),
         train_dataset=train,
         loss=loss,
-        data_collator=loss.collator(group_column=recipe.loss.group),
+        group_column=recipe.loss.group,
+        rows_in_use=recipe.training.rows_in_use,
         evaluator=evaluators if recipe.training.evaluate_every else None,
     )
     say(f"training: {len(trainer.get_train_dataloader())} batches of {recipe.sampling.batch_size} an epoch")
