@@ -9,16 +9,17 @@ from torch import Tensor
 from tutelage.losses.directions import (
     Direction,
     HardnessMode,
-    Pairing,
     PartitionMode,
     chosen,
+    hardness,
     own_candidates,
     pairings,
     refuse,
+    same,
 )
-from tutelage.losses.masks import Drops, Embedded, IdIndex, MarginStrategy
+from tutelage.losses.masks import Drops, Embedded, MarginStrategy
 from tutelage.losses.matryoshka import Prefixes, contrast_prefixes
-from tutelage.losses.rules import Block, Match, Plan
+from tutelage.losses.rules import Block, Plan
 from tutelage.losses.tiled import contrast
 
 
@@ -111,46 +112,41 @@ def guided_contrastive(
     ready = Embedded.normalised if dims is None else Embedded.widened
     anchor, positive = ready(anchor), ready(positive)
     anchors = anchor if anchor_candidates is None else ready(anchor_candidates)
-    rows = len(positive.vectors)
-    mine = positive if positive_column is None else positive.take(positive_column)
-    if positive_column is None:
-        positive_column = torch.arange(len(anchor.vectors), device=anchor.vectors.device)
+    line = torch.arange(len(anchor.vectors), device=anchor.vectors.device)
+    column = line if positive_column is None else positive_column
+    mine = positive if positive_column is None and len(positive.vectors) == len(line) else positive.take(column)
     if negative is not None:
         negative = ready(negative)
         if negative_row is None:
-            negative_row = torch.arange(len(negative.vectors), device=positive_column.device) % rows
+            negative_row = torch.arange(len(negative.vectors), device=line.device) % len(positive.vectors)
     pairs = pairings(
         anchor, positive, negative, anchors, mine, negative_row, named,
         negatives_among_documents=directions is not None,
     )  # fmt: skip
 
-    partitions = list(dict.fromkeys(pair.direction for pair in pairs)) if partition_mode == "per_direction" else []
-    factor = 1 + temperature * hardness_strength
-    blocks = [
-        Block(
-            pair.row.vectors,
-            pair.other.vectors,
-            pair.row.guide,
-            pair.other.guide,
-            hardness=factor if _raised(pair, hardness_mode) else 1.0,
-            partition=partitions.index(pair.direction) if partitions else 0,
-        )
-        for pair in pairs
-    ]
-    rescaled = hardness_mode and own_candidates(pairs, EXEMPT[hardness_mode], positive_column, ("query_to_doc",))
-    texts = drop_same_text and anchor.text_id is not None and mine.text_id is not None
-    groups = drop_same_group and anchor.group_id is not None
+    harder = hardness(pairs, hardness_mode, 1 + temperature * hardness_strength, column)
+    partition = {direction: number for number, direction in enumerate(dict.fromkeys(p.direction for p in pairs))}
     plan = Plan(
-        blocks=blocks,
-        positive_column=positive_column,
+        blocks=[
+            Block(
+                pair.row.vectors,
+                pair.other.vectors,
+                pair.row.guide,
+                pair.other.guide,
+                factor,
+                partition[pair.direction] if partition_mode == "per_direction" else 0,
+            )
+            for pair, factor in zip(pairs, harder.factors, strict=True)
+        ],
+        positive_column=column,
         by_id=(
-            own_candidates(pairs, ("positive",), positive_column),
-            own_candidates(pairs, ("self",), positive_column),
-            _same([pair.other.text_id for pair in pairs], pairs, anchor.text_id, mine.text_id) if texts else None,
-            _same([pair.other.group_id for pair in pairs], pairs, anchor.group_id) if groups else None,
+            own_candidates(pairs, ("positive",), column),
+            own_candidates(pairs, ("self",), column),
+            same(pairs, "text_id", anchor.text_id, mine.text_id) if drop_same_text else None,
+            same(pairs, "group_id", anchor.group_id) if drop_same_group else None,
         ),
-        rescaled=rescaled or None,
-        rescaling=factor if hardness_mode == "hard_negatives" else 1 / factor,
+        rescaled=harder.rescaled,
+        rescaling=harder.rescaling,
         temperature=temperature,
         margin=margin,
         margin_strategy=margin_strategy,
@@ -160,23 +156,3 @@ def guided_contrastive(
         return contrast(plan)
     ascending = sorted(dims)
     return contrast_prefixes(plan, Prefixes(ascending, [dims[dim] for dim in ascending]))
-
-
-# A row's own candidates whose logits differ from those of their block: raised alone, or spared.
-EXEMPT: dict[HardnessMode, tuple[str, ...]] = {
-    "hard_negatives": ("negative",),
-    "in_batch_negatives": ("positive", "negative"),
-    "all_negatives": ("positive",),
-}
-
-
-def _raised(pair: Pairing, mode: HardnessMode | None) -> bool:
-    return mode in ("in_batch_negatives", "all_negatives") and pair.direction == "query_to_doc"
-
-
-def _same(
-    ids: Sequence[Int[Tensor, " _"] | None], pairs: Sequence[Pairing], *row_ids: Int[Tensor, " rows"] | None
-) -> Match | None:
-    """Candidates that share one of the row's ids; a block without ids shares none."""
-    index = IdIndex.of(len(pair.owner) if known is None else known for known, pair in zip(ids, pairs, strict=True))
-    return None if index is None else Match(index, tuple(known for known in row_ids if known is not None))

@@ -80,6 +80,44 @@ def own_candidates(
     return None if index is None else Match(index, (positive_column,))
 
 
+def same(
+    pairs: Sequence[Pairing], name: Literal["text_id", "group_id"], *row_ids: Int[Tensor, " rows"] | None
+) -> Match | None:
+    """Candidates that share one of a row's ids, which all must be known; a kind without ids shares none."""
+    known = [getattr(pair.other, name) for pair in pairs]
+    index = IdIndex.of(len(pair.owner) if ids is None else ids for ids, pair in zip(known, pairs, strict=True))
+    ids = tuple(each for each in row_ids if each is not None)
+    return Match(index, ids) if index is not None and len(ids) == len(row_ids) else None
+
+
+class Hardness(NamedTuple):
+    """Factors of logits that no gradient sees."""
+
+    factors: list[float]  # of every candidate of a pairing
+    rescaled: Match | None  # candidates that have another factor on top,
+    rescaling: float  # this one
+
+
+# A row's own candidates that differ from the others of query_to_doc: raised alone, or spared.
+EXCEPTIONS: dict[HardnessMode, tuple[Own, ...]] = {
+    "hard_negatives": ("negative",),
+    "in_batch_negatives": ("positive", "negative"),
+    "all_negatives": ("positive",),
+}
+
+
+def hardness(
+    pairs: Sequence[Pairing], mode: HardnessMode | None, factor: float, positive_column: Int[Tensor, " rows"]
+) -> Hardness:
+    """Whose logits are multiplied by ``factor``: sim / T + strength x sim = sim / T x (1 + T x strength)."""
+    if mode is None:
+        return Hardness([1.0] * len(pairs), None, 1.0)
+    exceptions = own_candidates(pairs, EXCEPTIONS[mode], positive_column, ("query_to_doc",))
+    if mode == "hard_negatives":
+        return Hardness([1.0] * len(pairs), exceptions, factor)
+    return Hardness([factor if pair.direction == "query_to_doc" else 1.0 for pair in pairs], exceptions, 1 / factor)
+
+
 def chosen(directions: Sequence[str] | None, contrast_anchors: bool, contrast_positives: bool) -> list[str]:
     """The directions that are given, or else those that GISTEmbed's two switches mean."""
     if directions is not None:
