@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Int, Int32, Int64
 from sentence_transformers import SentenceTransformer
+from tqdm import tqdm
 
 from tutelage.encode.encoder import TOKENISED_AT_ONCE, Features
 
@@ -49,7 +50,8 @@ class Tokens:
         flat: list[np.ndarray] = []
         sizes: list[np.ndarray] = []
         constant: dict[str, Any] = {}
-        for start in range(0, len(distinct), TOKENISED_AT_ONCE):
+        windows = range(0, len(distinct), TOKENISED_AT_ONCE)
+        for start in tqdm(windows, desc="tokens", unit=f" x {TOKENISED_AT_ONCE} texts", disable=_silent(windows)):
             features = model.preprocess(distinct[start : start + TOKENISED_AT_ONCE])
             constant = {key: value for key, value in features.items() if not isinstance(value, torch.Tensor)}
             tensors = {key: value for key, value in features.items() if key not in constant}
@@ -93,3 +95,8 @@ class Tokens:
             features["token_type_ids"] = torch.zeros_like(features["input_ids"])
         features["attention_mask"] = torch.from_numpy(used.astype(np.int64))
         return features | {key: value for key, value in self._constant.items() if key != "token_type_ids"}
+
+
+def _silent(windows: range) -> bool | None:
+    """No bar for what is done at once; for more, one where there is a terminal (None)."""
+    return True if len(windows) < 2 else None
