@@ -7,96 +7,22 @@ is at hand (else the sample's), turned into D dimensions by a random matrix that
 
 import argparse
 import json
-import os
-import statistics
 import sys
 import time
 from functools import partial
-from pathlib import Path
-from tempfile import gettempdir
-
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import numpy as np
-import torch
-from measure.turns import keep, take_turns, work
-from rich.console import Console
+from measure.given import Given, prepare_vectors, vectors
+from measure.machine import gemm_rate
+from measure.turns import keep, take_turns, tell, work
 from rich.table import Table
 from sentence_transformers.sentence_transformer.losses import CachedGISTEmbedLoss, GISTEmbedLoss
-from torch import nn
-from transformers import PreTrainedTokenizerBase
 
-from tutelage.encode.encoder import encode
-from tutelage.encode.models import MINILM, load_model
 from tutelage.losses import Embedded, guided_contrastive
-from tutelage.records.pairs import concept_pairs
-from tutelage.records.sources import data_folder, labels
-from tutelage.records.texts import text_ids
 
 TEMPERATURE = 0.05
 MOST_GIB, MOST_SECONDS = 14, 30  # what a side may need for one run here; beyond that it is not started
 MINI_BATCHES = (8, 32, 128)
-VECTORS = Path(gettempdir()) / "tutelage-benchmark-pairs.npz"
-
-
-class Given(nn.Module):
-    """A "model" whose vectors are given: it hands back what the features carry."""
-
-    max_seq_length = 8
-
-    class tokenizer(PreTrainedTokenizerBase):  # noqa: N801 - sentence-transformers reads this attribute
-        def get_vocab(self):
-            return {}
-
-    def __init__(self):
-        super().__init__()
-        self.tokenizer = Given.tokenizer()
-
-    def __getitem__(self, index):
-        return self
-
-    def forward(self, features):
-        return {"sentence_embedding": features["vectors"]}
-
-
-def prepare_vectors() -> str:
-    """Embed the texts once, for all workers; returns where they come from."""
-    folder = data_folder()
-    source = "esco:en" if folder is not None else "sample:en"
-    pairs = concept_pairs(labels(source, folder))
-    anchors, positives = pairs["anchor"][:], pairs["positive"][:]
-    order = np.random.default_rng(0).permutation(len(anchors))[:16384]
-    model = load_model(MINILM, device="cpu")
-    np.savez(
-        VECTORS,
-        anchor=encode(model, [anchors[i] for i in order]), positive=encode(model, [positives[i] for i in order]),
-        anchor_id=text_ids(anchors[i] for i in order), positive_id=text_ids(positives[i] for i in order),
-    )  # fmt: skip
-    return source
-
-
-def vectors(rows: int, dim: int):
-    """Encoder and guide vectors of anchors and positives; beyond the texts at hand they are repeated."""
-    stored, random = np.load(VECTORS), np.random.default_rng(1)
-    pick = np.arange(rows) % len(stored["anchor"])
-    turns = [random.standard_normal((384, dim), dtype=np.float32) / dim**0.5 for _ in range(2)]
-    sides: list[torch.Tensor] = []
-    for name in ("anchor", "positive"):
-        sides += [torch.from_numpy(stored[name][pick] @ turn) for turn in turns]
-    anchor, guide_anchor, positive, guide_positive = (nn.functional.normalize(side) for side in sides)
-    ids = [torch.from_numpy(stored[f"{name}_id"][pick]) for name in ("anchor", "positive")]
-    return (anchor.requires_grad_(), positive.requires_grad_()), (guide_anchor, guide_positive), ids
-
-
-def sgemm_rate() -> float:
-    """Flops a second of a large float32 product on this machine, now."""
-    a, b = torch.randn(2048, 2048), torch.randn(2048, 2048)
-    spent = []
-    for _ in range(8):
-        start = time.perf_counter()
-        a @ b
-        spent.append(time.perf_counter() - start)
-    return 2 * 2048**3 / statistics.median(spent[2:])
 
 
 def ours(rows: int, dim: int):
@@ -110,7 +36,7 @@ def ours(rows: int, dim: int):
         loss.backward()
         return loss.item()
 
-    return run, {"sgemm": sgemm_rate()}
+    return run, {"sgemm": gemm_rate()}
 
 
 def documented(rows: int, dim: int):
@@ -163,7 +89,7 @@ def startable(rows: int, dim: int, seconds: dict[str, float]) -> list[str]:
 
 
 def main(sizes: list[int], dims: list[int]) -> None:
-    source, cases = prepare_vectors(), []
+    source, cases = prepare_vectors(max(sizes)), []
     table = Table("D", "N", "ours s", "documented s", "best s", "x documented", "x best", "% of sgemm", "ours GiB")
     for dim in dims:
         expected: dict[str, float] = {}
@@ -180,8 +106,7 @@ def main(sizes: list[int], dims: list[int]) -> None:
             cells += [f"{ratio[s]:.1f}" if s in ratio else "-" for s in ("documented", "best")]
             keep("loss", {"texts": source, "temperature": TEMPERATURE, "cases": cases})  # a broken run keeps its part
             table.add_row(str(dim), str(rows), *cells, f"{100 * share:.0f}", f"{found['ours']['peak_gib']:.2f}")
-    Console(stderr=True).print(table)
-    print(json.dumps(cases))
+    tell(table, cases)
 
 
 if __name__ == "__main__":

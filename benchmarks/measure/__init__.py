@@ -1,1 +1,9 @@
-"""What every benchmark shares: workers that take turns, the facts of the machine, the results file."""
+"""What every benchmark shares: workers that take turns, texts, models, the facts of the machine, the results file."""
+
+import os
+
+# Set before any Hugging Face package is imported: no look-ups online, no bars between the tables.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")

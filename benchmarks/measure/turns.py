@@ -11,6 +11,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+from rich.table import Table
+
 from tutelage.evaluate.report import provenance, write_json
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -73,7 +76,7 @@ def take_turns(script: str, names: list[str], case: Mapping[str, Any], repeats: 
         side.name: {
             "seconds": statistics.median(run["seconds"] for run in runs[side.name]),
             "runs": [round(run["seconds"], 6) for run in runs[side.name]],
-            "value": runs[side.name][-1]["value"],
+            "values": [run["value"] for run in runs[side.name]],
             "peak_gib": runs[side.name][-1]["peak_gib"],
             **side.facts,
         }
@@ -81,8 +84,23 @@ def take_turns(script: str, names: list[str], case: Mapping[str, Any], repeats: 
     }
 
 
+def apart(found: Mapping[str, Mapping[str, Any]], ours: str = "ours") -> float:
+    """The largest difference between a loss of ours and theirs, over the runs that both did on the same batches."""
+    return max(
+        (abs(a - b) for side in found.values() for a, b in zip(side["values"], found[ours]["values"], strict=False)),
+        default=0.0,
+    )
+
+
 def keep(name: str, content: Mapping[str, Any]) -> None:
     """Write ``results/NAME.json`` with the machine's facts."""
     RESULTS.mkdir(exist_ok=True)
     whole = {"benchmark": name, **provenance(), "load_average": os.getloadavg()[0], **content}
     write_json(RESULTS / f"{name}.json", whole)
+
+
+def tell(table: Table, cases: Any) -> None:
+    """The table for people (stderr), the cases as one JSON line for programs (stdout)."""
+    console = Console(stderr=True)
+    Console(stderr=True, width=console.width if console.is_terminal else 160).print(table)
+    print(json.dumps(cases))
