@@ -49,10 +49,11 @@ class Side:
         self.process.wait()
 
 
-def work(prepare: Callable[[], tuple[Callable[[], Any], dict[str, Any]]]) -> None:
-    """A worker's life: prepare, warm up once, then one timed run a line. Answers are JSON lines."""
+def work(prepare: Callable[[], tuple[Callable[[], Any], dict[str, Any]]], *, warm_up: bool = True) -> None:
+    """A worker's life: prepare, warm up by one run (or in ``prepare``), then one timed run a line, answered in JSON."""
     run, facts = prepare()
-    run()
+    if warm_up:
+        run()
     print(json.dumps(facts), flush=True)
     for _ in sys.stdin:
         start = time.perf_counter()
