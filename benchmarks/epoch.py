@@ -11,7 +11,6 @@ batches the loss of every step must be the same to 1e-3.
 import argparse
 import json
 import sys
-import time
 from collections.abc import Callable
 from functools import partial
 from tempfile import TemporaryDirectory
@@ -19,7 +18,7 @@ from typing import Any
 
 from measure.models import minilm, trainable
 from measure.texts import training_pairs
-from measure.turns import keep, take_turns, tell, work
+from measure.turns import fastest, keep, take_turns, tell, work
 from rich.table import Table
 from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 from sentence_transformers.sentence_transformer.losses import CachedGISTEmbedLoss, GISTEmbedLoss
@@ -102,14 +101,11 @@ def same_batches(**case: Any):
 
 
 def best(**case: Any):
-    def trial(sampler: str, setting: tuple[int, int | None] | None) -> float:
-        run, start = theirs(sampler, setting, case), time.perf_counter()
-        run(TRIAL_STEPS)
-        return time.perf_counter() - start
+    def trial(sampler: str, setting: tuple[int, int | None] | None) -> Callable[[], Any]:
+        return partial(theirs(sampler, setting, case), TRIAL_STEPS)
 
-    trial(SAMPLERS[0], None)
-    setting = min((None, *SETTINGS), key=partial(trial, SAMPLERS[0]))
-    sampler = min(SAMPLERS, key=lambda name: trial(name, setting))
+    setting = fastest({each: trial(SAMPLERS[0], each) for each in (None, *SETTINGS)})
+    sampler = fastest({each: trial(each, setting) for each in SAMPLERS})
     facts = {"loss": "CachedGISTEmbedLoss" if setting else "GISTEmbedLoss", "setting": setting, "sampler": sampler}
     return theirs(sampler, setting, case), facts
 

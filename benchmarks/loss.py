@@ -8,74 +8,32 @@ is at hand (else the sample's), turned into D dimensions by a random matrix that
 import argparse
 import json
 import sys
-import time
 from functools import partial
 
 import numpy as np
-from measure.given import Given, prepare_vectors, vectors
+from measure import stages
+from measure.given import prepare_vectors, vectors
 from measure.machine import gemm_rate
-from measure.turns import keep, take_turns, tell, work
+from measure.turns import fastest, keep, take_turns, tell, work
 from rich.table import Table
-from sentence_transformers.sentence_transformer.losses import CachedGISTEmbedLoss, GISTEmbedLoss
 
-from tutelage.losses import Embedded, guided_contrastive
-
-TEMPERATURE = 0.05
 MOST_GIB, MOST_SECONDS = 14, 30  # what a side may need for one run here; beyond that it is not started
 MINI_BATCHES = (8, 32, 128)
 
 
 def ours(rows: int, dim: int):
-    sides, guides, ids = vectors(rows, dim)
-
-    def run():
-        for side in sides:
-            side.grad = None
-        parts = [Embedded(*each) for each in zip(sides, guides, ids, strict=True)]
-        loss, _ = guided_contrastive(*parts, temperature=TEMPERATURE, drop_same_text=False)
-        loss.backward()
-        return loss.item()
-
-    return run, {"sgemm": gemm_rate()}
+    return stages.ours(rows, dim), {"sgemm": gemm_rate()}
 
 
 def documented(rows: int, dim: int):
-    sides, guides, _ = vectors(rows, dim)
-    student, guide = Given(), Given()
-    loss_of = GISTEmbedLoss(student, guide, temperature=TEMPERATURE)
-    loss_of.must_retokenize = False
-    # The guide is asked with copies of the student's features: give each its own vectors by name.
-    guide.forward = lambda features: {"sentence_embedding": features["guide"]}
-
-    def run():
-        for side in sides:
-            side.grad = None
-        loss = loss_of([{"vectors": v, "guide": g} for v, g in zip(sides, guides, strict=True)], None)
-        loss.backward()
-        return loss.item()
-
-    return run, {}
+    return stages.documented(rows, dim), {}
 
 
 def best(rows: int, dim: int):
     sides, guides, _ = vectors(rows, dim)
-    timed = {}
-    for size in MINI_BATCHES:
-        run = partial(cached, sides, guides, min(size, rows))
-        if size * rows * dim * 4 * 8 / 2**30 < MOST_GIB:
-            start = time.perf_counter()
-            run()
-            timed[size] = (time.perf_counter() - start, run)
-    size = min(timed, key=lambda each: timed[each][0])
-    return timed[size][1], {"mini_batch_size": size}
-
-
-def cached(sides, guides, size: int) -> float:
-    """The loss stage of the cached loss: value, and gradients at its leaves, one leaf a mini-batch."""
-    loss_of = CachedGISTEmbedLoss(Given(), Given(), temperature=TEMPERATURE, mini_batch_size=size)
-    reps = [[part.detach().requires_grad_() for part in side.split(size)] for side in sides]
-    loss, _ = loss_of.calculate_loss_and_cache_gradients(reps, [list(guide.split(size)) for guide in guides])
-    return loss.item()
+    trials = {size: partial(stages.cached, sides, guides, min(size, rows)) for size in MINI_BATCHES}
+    size = fastest({size: run for size, run in trials.items() if size * rows * dim * 4 * 8 / 2**30 < MOST_GIB})
+    return trials[size], {"mini_batch_size": size}
 
 
 SIDES = {"ours": ours, "documented": documented, "best": best}
@@ -104,7 +62,9 @@ def main(sizes: list[int], dims: list[int]) -> None:
             cases.append({"rows": rows, "dim": dim, "share_of_sgemm": share, "ratio": ratio, "sides": found})
             cells = [f"{found[s]['seconds']:.4f}" if s in found else "-" for s in SIDES]
             cells += [f"{ratio[s]:.1f}" if s in ratio else "-" for s in ("documented", "best")]
-            keep("loss", {"texts": source, "temperature": TEMPERATURE, "cases": cases})  # a broken run keeps its part
+            keep(
+                "loss", {"texts": source, "temperature": stages.TEMPERATURE, "cases": cases}
+            )  # a broken run keeps its part
             table.add_row(str(dim), str(rows), *cells, f"{100 * share:.0f}", f"{found['ours']['peak_gib']:.2f}")
     tell(table, cases)
 

@@ -34,6 +34,9 @@ class Given(nn.Module):
     def __getitem__(self, index):
         return self
 
+    def get_embedding_dimension(self):
+        return None
+
     def forward(self, features):
         return {"sentence_embedding": features["vectors"]}
 

@@ -24,8 +24,14 @@ def source() -> str:
     return "sample:en" if data_folder() is None else "esco:en"
 
 
+def every_text(*, descriptions: bool = False) -> list[str]:
+    """All labels, and all descriptions where wished: what a whole training run would touch."""
+    found = [label.text for label in labels(source(), data_folder())]
+    return found + [each.description for each in _described()] * descriptions
+
+
 def training_pairs(most: int) -> tuple[str, Dataset]:
-    """Up to ``most`` pairs of TalentCLEF's English training set (or of the sample), in random order; and their name."""
+    """The name and up to ``most`` pairs, in random order, of TalentCLEF's English training set, or of the sample."""
     folder = data_folder()
     name = "sample:en" if folder is None else "talentclef:en"
     found = concept_pairs(labels(name)) if folder is None else pairs(name, folder)

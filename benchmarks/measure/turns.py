@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from measure.machine import forget_peak, memory_gib
 from tutelage.evaluate.report import provenance, write_json
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -49,17 +49,31 @@ class Side:
         self.process.wait()
 
 
-def work(prepare: Callable[[], tuple[Callable[[], Any], dict[str, Any]]], *, warm_up: bool = True) -> None:
+def work(
+    prepare: Callable[[], tuple[Callable[[], Any], dict[str, Any]]], *, warm_up: bool = True, device: str = "cpu"
+) -> None:
     """A worker's life: prepare, warm up by one run (or in ``prepare``), then one timed run a line, answered in JSON."""
     run, facts = prepare()
     if warm_up:
         run()
     print(json.dumps(facts), flush=True)
     for _ in sys.stdin:
-        start = time.perf_counter()
+        forget_peak(device)
+        before, start = memory_gib(device)[0], time.perf_counter()
         value = run()
         answer = {"seconds": time.perf_counter() - start, "value": value}
-        print(json.dumps(answer | {"peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}), flush=True)
+        print(json.dumps(answer | {"before_gib": before, "peak_gib": memory_gib(device)[1]}), flush=True)
+
+
+def fastest(trials: Mapping[Any, Callable[[], Any]]) -> Any:
+    """The name of the quickest of these, each run once after a run of the first to warm up."""
+    next(iter(trials.values()))()
+    spent = {}
+    for name, run in trials.items():
+        start = time.perf_counter()
+        run()
+        spent[name] = time.perf_counter() - start
+    return min(spent, key=lambda name: spent[name])
 
 
 def take_turns(script: str, names: list[str], case: Mapping[str, Any], repeats: int = 5) -> dict[str, dict[str, Any]]:
@@ -78,7 +92,8 @@ def take_turns(script: str, names: list[str], case: Mapping[str, Any], repeats: 
             "seconds": statistics.median(run["seconds"] for run in runs[side.name]),
             "runs": [round(run["seconds"], 6) for run in runs[side.name]],
             "values": [run["value"] for run in runs[side.name]],
-            "peak_gib": runs[side.name][-1]["peak_gib"],
+            "before_gib": runs[side.name][0]["before_gib"],
+            "peak_gib": max(run["peak_gib"] for run in runs[side.name]),
             **side.facts,
         }
         for side in sides
