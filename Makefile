@@ -23,8 +23,9 @@ check: .venv/.dev      ## format, lint and types
 docs: .venv/.dev       ## write docs/cli.md and the README table anew
 	$(BIN)/python docs/generate.py
 
-bench: .venv/.dev      ## every benchmark, each writes benchmarks/results/*.json
+bench: .venv/.dev      ## every benchmark (30-40 minutes) into benchmarks/results/, then the README's table
 	@set -e; for file in benchmarks/*.py; do $(BIN)/python $$file; done
+	$(BIN)/python docs/generate.py
 
 clean:           ## remove the environment and the caches
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache

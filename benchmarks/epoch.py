@@ -16,9 +16,9 @@ from functools import partial
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from measure.models import minilm, trainable
+from measure.models import CACHED_SETTINGS, cached_options, minilm, trainable
 from measure.texts import training_pairs
-from measure.turns import fastest, keep, take_turns, tell, work
+from measure.turns import Side, fastest, keep, take_turns, tell, work
 from rich.table import Table
 from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 from sentence_transformers.sentence_transformer.losses import CachedGISTEmbedLoss, GISTEmbedLoss
@@ -29,7 +29,6 @@ from tutelage.sampling import NoDuplicateBatches
 from tutelage.train.trainer import GuidedTrainer
 
 TEMPERATURE, MAX_LENGTH = 0.05, 64
-SETTINGS = ((8, None), (32, None), (128, None), (8, 2048), (32, 2048))  # of the cached loss, as in step.py
 SAMPLERS = ("no_duplicates_hashed", "no_duplicates")  # the first is the faster one on large data
 TRIAL_STEPS, CURVE_STEPS = 2, 50
 TOLERANCE = 1e-3
@@ -83,8 +82,7 @@ def theirs(sampler: Any, setting: tuple[int, int | None] | None, case: dict[str,
         args.batch_sampler = sampler
         loss_of = GISTEmbedLoss(model, guide, temperature=TEMPERATURE)
         if setting:
-            options = dict(zip(("mini_batch_size", "mini_batch_num_tokens"), setting, strict=True))
-            loss_of = CachedGISTEmbedLoss(model, guide, temperature=TEMPERATURE, **options)
+            loss_of = CachedGISTEmbedLoss(model, guide, temperature=TEMPERATURE, **cached_options(setting))
         return SentenceTransformerTrainer(model=model, args=args, train_dataset=pairs, loss=loss_of)
 
     return training(make, case)
@@ -100,14 +98,19 @@ def same_batches(**case: Any):
     return theirs(NoDuplicateBatches, None, case), {}
 
 
-def best(**case: Any):
+def search(**case: Any):
     def trial(sampler: str, setting: tuple[int, int | None] | None) -> Callable[[], Any]:
         return partial(theirs(sampler, setting, case), TRIAL_STEPS)
 
-    setting = fastest({each: trial(SAMPLERS[0], each) for each in (None, *SETTINGS)})
-    sampler = fastest({each: trial(each, setting) for each in SAMPLERS})
-    facts = {"loss": "CachedGISTEmbedLoss" if setting else "GISTEmbedLoss", "setting": setting, "sampler": sampler}
-    return theirs(sampler, setting, case), facts
+    setting = fastest({each: trial(SAMPLERS[0], each) for each in (None, *CACHED_SETTINGS)})
+    return float, {"setting": setting, "sampler": fastest({each: trial(each, setting) for each in SAMPLERS})}
+
+
+def best(**case: Any):
+    setting, sampler = case["chosen"]["setting"], case["chosen"]["sampler"]
+    run = theirs(sampler, setting, case)
+    run(TRIAL_STEPS)
+    return run, {"loss": "CachedGISTEmbedLoss" if setting else "GISTEmbedLoss", **case["chosen"]}
 
 
 SIDES = {"ours": ours, "documented": documented, "best": best}
@@ -115,10 +118,11 @@ SIDES = {"ours": ours, "documented": documented, "best": best}
 
 def curve(case: dict[str, Any]) -> dict[str, Any]:
     """The two losses of every step over the same batches, and how far they part."""
+    case |= {"batch_size": min(case["batch_size"], 64)}
     found = take_turns(__file__, ["ours", "same_batches"], case | {"epochs": 1, "steps": CURVE_STEPS}, repeats=1)
     losses = {side: result["values"][0] for side, result in found.items()}
     apart = max(abs(a - b) for a, b in zip(*losses.values(), strict=True))
-    return {"steps": CURVE_STEPS, "max_apart": apart, "same": apart <= TOLERANCE, "losses": losses}
+    return {"steps": CURVE_STEPS, **case, "max_apart": apart, "same": apart <= TOLERANCE, "losses": losses}
 
 
 def main(rows: list[int], epochs: list[int], batch_size: int, repeats: int) -> None:
@@ -127,8 +131,10 @@ def main(rows: list[int], epochs: list[int], batch_size: int, repeats: int) -> N
     table = Table(
         "epochs", "pairs", "ours s", "documented s", "best s", "x documented", "x best", "best loss", "sampler"
     )
+    trial = Side(__file__, "search", {"rows": rows[0], "epochs": 1, "batch_size": batch_size})
+    trial.close()
     for pairs, passes in zip(rows, epochs, strict=True):
-        case = {"rows": pairs, "epochs": passes, "batch_size": batch_size}
+        case = {"rows": pairs, "epochs": passes, "batch_size": batch_size, "chosen": trial.facts}
         found = take_turns(__file__, list(SIDES), case, repeats)
         ratio = {side: result["seconds"] / found["ours"]["seconds"] for side, result in found.items()}
         cases.append(case | {"ratio": ratio, "sides": found})
@@ -145,12 +151,12 @@ def main(rows: list[int], epochs: list[int], batch_size: int, repeats: int) -> N
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--worker"]:
-        sides = SIDES | {"same_batches": same_batches}
+        sides = SIDES | {"search": search, "same_batches": same_batches}
         work(partial(sides[sys.argv[2]], **json.loads(sys.argv[3])), warm_up=False)
     else:
         options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
         options.add_argument("--epochs", type=int, nargs="+", default=[1, 5])
-        options.add_argument("--rows", type=int, nargs="+", default=[2048, 512], help="pairs, one for each of --epochs")
+        options.add_argument("--rows", type=int, nargs="+", default=[1024, 256], help="pairs, one for each of --epochs")
         options.add_argument("--batch-size", type=int, default=128)
         options.add_argument("--repeats", type=int, default=3)
         given = options.parse_args()

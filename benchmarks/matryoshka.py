@@ -20,7 +20,7 @@ from functools import partial
 from typing import Any
 
 from measure.given import Given, prepare_vectors, vectors
-from measure.models import minilm, optimizer_steps, trainable
+from measure.models import cached_options, minilm, optimizer_steps, trainable
 from measure.texts import every_text, source, triplets
 from measure.turns import Side, apart, fastest, keep, take_turns, tell, work
 from rich.table import Table
@@ -115,8 +115,7 @@ def step_best(rows: int, setting: tuple[int, int | None], **others: Any):
 
 def cached_step(model: Any, setting: tuple[int, int | None]):
     """Their loss in one setting, and the stock collator."""
-    options = dict(zip(("mini_batch_size", "mini_batch_num_tokens"), setting, strict=True))
-    inner = CachedMultipleNegativesRankingLoss(model, scale=1 / TEMPERATURE, **options)
+    inner = CachedMultipleNegativesRankingLoss(model, scale=1 / TEMPERATURE, **cached_options(setting))
     return MatryoshkaLoss(model, inner, STEP_DIMS), SentenceTransformerDataCollator(model.preprocess)
 
 

@@ -20,7 +20,17 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from measure.machine import gemm_rate
-from measure.models import LARGE, in_precision, minilm, optimizer_steps, random_encoder, trainable, weights_used
+from measure.models import (
+    CACHED_SETTINGS,
+    LARGE,
+    cached_options,
+    in_precision,
+    minilm,
+    optimizer_steps,
+    random_encoder,
+    trainable,
+    weights_used,
+)
 from measure.texts import description_batches, every_text, label_batches, source
 from measure.turns import apart, fastest, keep, take_turns, tell, work
 from rich.table import Table
@@ -35,8 +45,6 @@ RUN = ExitStack()  # what lasts as long as a worker
 TEMPERATURE = 0.05
 BATCHES = 6  # a warm-up and five turns
 MAX_LENGTH = {"minilm": 64, "large": 30}  # tokens
-# Of the cached loss: rows of a loss chunk, which are the rows of an encoder pass too unless tokens bound that.
-SETTINGS = ((8, None), (32, None), (128, None), (8, 2048), (32, 2048), (32, 8192))
 # What we aim at: (documented, best) over ours.
 TARGETS = {("minilm", "fp32"): {64: (2, None), 256: (3.5, 2.5), 512: (8.5, 3.5)}, ("12x768", "fp32"): {64: (4.4, None)}}
 TOLERANCE = {"fp32": 1e-3, "bf16": 5e-2}  # of the loss: only accidental differences in a guide's near ties remain
@@ -88,14 +96,11 @@ def best(**case: Any):
     model, watching, rows = student(case), guide(case), batches(case)
 
     def with_setting(setting: tuple[int, int | None]):
-        size, tokens = setting
-        loss_of = CachedGISTEmbedLoss(
-            model, watching, temperature=TEMPERATURE, mini_batch_size=size, mini_batch_num_tokens=tokens
-        )
+        loss_of = CachedGISTEmbedLoss(model, watching, temperature=TEMPERATURE, **cached_options(setting))
         return optimizer_steps(model, loss_of, SentenceTransformerDataCollator(model.preprocess), rows)
 
-    setting = fastest({each: with_setting(each) for each in SETTINGS})
-    return with_setting(setting), {"mini_batch_size": setting[0], "mini_batch_num_tokens": setting[1]}
+    setting = fastest({each: with_setting(each) for each in CACHED_SETTINGS})
+    return with_setting(setting), cached_options(setting)
 
 
 SIDES = {"ours": ours, "documented": documented, "best": best}

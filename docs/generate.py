@@ -8,6 +8,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from performance import BENCHMARKS
+from performance import HEADINGS as PERFORMANCE_HEADINGS
 from typer import Context
 from typer.cli import get_docs_for_click
 from typer.main import get_command
@@ -56,9 +58,26 @@ def demo() -> list[str]:
     ]
 
 
+def performance() -> list[str]:
+    """What the benchmarks found, as far as they have been run; a GPU's results stand in files of their own."""
+    rows: list[list[str]] = []
+    places: dict[str, list[str]] = {}
+    for name, rows_of in BENCHMARKS.items():
+        for file, where in ((name, ""), (f"{name}_cuda", "GPU: ")):
+            if (RESULTS / f"{file}.json").is_file():
+                result = kept(file)
+                rows += [[where + question, *cells] for question, *cells in rows_of(result)]
+                places.setdefault(measured(result), []).append(f"[{file}](benchmarks/results/{file}.json)")
+    absent = [name for name in BENCHMARKS if not (RESULTS / f"{name}.json").is_file()]
+    lines = [*markdown_table(PERFORMANCE_HEADINGS, rows), ""] if rows else []
+    lines += [f"{', '.join(files)}: {place}." for place, files in places.items()]
+    lines += [f"Not measured yet: {', '.join(absent)}."] * bool(absent)
+    return [*lines, "On your machine: `make bench`."]
+
+
 def readme() -> str:
     """The README with its tables renewed."""
-    tables = {"demo": demo}
+    tables = {"demo": demo, "performance": performance}
     text = README.read_text(encoding="utf-8")
     return BLOCK.sub(lambda block: "\n".join([block[1].rstrip(), *tables[block[2]](), block[3]]), text)
 

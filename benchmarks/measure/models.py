@@ -15,6 +15,10 @@ from tutelage.encode.models import MINILM, load_model
 
 LARGE = {"layers": 24, "width": 1024, "vocabulary": 250_002}  # XLM-R-large's shape
 
+# Tried for the best configured cached loss: rows of a loss chunk, which are the rows of an encoder pass too unless
+# tokens bound that.
+CACHED_SETTINGS = ((8, None), (32, None), (128, None), (8, 2048), (32, 2048))
+
 
 def minilm(max_length: int, device: str = "cpu") -> SentenceTransformer:
     """all-MiniLM-L6-v2."""
@@ -48,6 +52,11 @@ def in_precision(model: SentenceTransformer, precision: str) -> SentenceTransfor
     if precision == "fp32":
         return model
     return Accelerator(mixed_precision=precision, cpu=model.device.type == "cpu").prepare_model(model)
+
+
+def cached_options(setting: tuple[int, int | None]) -> dict[str, Any]:
+    """A setting as the cached losses' arguments."""
+    return dict(zip(("mini_batch_size", "mini_batch_num_tokens"), setting, strict=True))
 
 
 def weights_used(model: SentenceTransformer) -> int:

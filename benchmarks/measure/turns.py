@@ -109,8 +109,9 @@ def apart(found: Mapping[str, Mapping[str, Any]], ours: str = "ours") -> float:
 
 
 def keep(name: str, content: Mapping[str, Any]) -> None:
-    """Write ``results/NAME.json`` with the machine's facts."""
+    """Write ``results/NAME.json`` with the machine's facts; what was measured on a GPU goes to ``NAME_cuda.json``."""
     RESULTS.mkdir(exist_ok=True)
+    name += "_cuda" * (content.get("device") == "cuda")
     whole = {"benchmark": name, **provenance(), "load_average": os.getloadavg()[0], **content}
     write_json(RESULTS / f"{name}.json", whole)
 
