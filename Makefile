@@ -20,7 +20,7 @@ check: .venv/.dev      ## format, lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-docs: .venv/.dev       ## write docs/cli.md and the README table anew
+docs: .venv/.dev       ## write docs/cli.md and the README tables anew
 	$(BIN)/python docs/generate.py
 
 bench: .venv/.dev      ## every benchmark (30-40 minutes) into benchmarks/results/, then the README's table
