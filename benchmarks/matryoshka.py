@@ -200,7 +200,7 @@ if __name__ == "__main__":
         options.add_argument("--step-rows", type=int, default=1024, help="triplets of the compared step")
         options.add_argument("--budget-rows", type=int, default=512, help="triplets of the curve")
         options.add_argument(
-            "--budgets", type=float, nargs="+", default=[1, 0, 2, 4, 8, 12], help="GiB, compared first"
+            "--budgets", type=float, nargs="+", default=[0, 1, 2, 4, 8, 12], help="GiB, compared first"
         )
         options.add_argument("--repeats", type=int, default=3, help="of the compared step")
         main(**vars(options.parse_args()))

@@ -20,7 +20,7 @@ TOKENISED_AT_ONCE = 8192  # texts
 
 def default_budget(device: torch.device) -> int:
     """Padded tokens in one forward pass: what fits a CPU's caches, or what fills a GPU."""
-    return 2048 if device.type == "cpu" else 65536
+    return 768 if device.type == "cpu" else 65536
 
 
 def encode(
