@@ -142,7 +142,8 @@ def test_unknown_key(recipe, refused, command):
     path = recipe(loss={"temprature": 0.02})
     assert refused(*command, path) == (
         f"ConfigError: {path}: loss: unknown option 'temprature'. Options: temperature, margin, margin_strategy, "
-        "contrast_anchors, contrast_positives, drop_same_text, drop_same_group, dims, group."
+        "contrast_anchors, contrast_positives, directions, partition_mode, hardness_mode, hardness_strength, "
+        "drop_same_text, drop_same_group, dims, group."
     )
 
 
