@@ -168,7 +168,8 @@ def test_every_rule_drops_something_in_these_examples():
 def test_a_fault_in_a_rule_is_noticed(rule, monkeypatch):
     """Switch one rule off: the comparison with the definition must fail, else it proves nothing."""
     if rule == "guide":
-        monkeypatch.setattr(Dropper, "by_guide", lambda self, tile, strip, taken: (taken[0][:0], taken[1][:0]))
+        whole_mask = Dropper.by_guide
+        monkeypatch.setattr(Dropper, "by_guide", lambda *args: whole_mask(*args).zero_())
     else:
         whole, number = Dropper.by_id, 1 + RULES.index(rule)
         monkeypatch.setattr(
@@ -188,6 +189,24 @@ def test_the_positive_stays_though_every_rule_speaks_against_it():
     loss, drops = guided_contrastive(texts, texts, margin=3.0)
     assert loss == 0
     assert drops.counts.sum() == drops.candidates
+
+
+@pytest.mark.parametrize("tile", [1, 2, 3, 100])
+@pytest.mark.parametrize("dims", [None, {4: 1.0}])
+def test_a_positive_far_below_the_others_keeps_its_gradient(tile, dims, monkeypatch):
+    """In float32 e^-200 is 0: what pulls a hopeless positive must not be computed through it."""
+    monkeypatch.setattr(rules, "TILE", tile)
+    anchor = torch.eye(3, 4, dtype=torch.float64)
+    positive = torch.stack([-anchor[0], anchor[0] + 0.1 * anchor[1], anchor[2]])
+
+    def gradients(dtype):
+        sides = [side.to(dtype).requires_grad_() for side in (anchor, positive)]
+        loss, drops = guided_contrastive(*map(Embedded, sides), temperature=0.01, dims=dims)
+        return loss.double(), *(g.double() for g in torch.autograd.grad(loss, sides)), drops.removed
+
+    want, got = gradients(torch.float64), gradients(torch.float32)
+    assert want[1][0].norm() > 1  # the hopeless row's
+    torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("chunk_size", [1, 2, 7, 8, 9, 100])  # splits, does not divide, equals, exceeds 9 rows

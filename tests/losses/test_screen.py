@@ -4,22 +4,22 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tutelage.losses.screen import GROUP, above, positive, products
-
-NOTHING = (torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64))
+from tutelage.losses.screen import GROUP, excess, products, small
 
 
-def space():
-    return torch.empty(10**6)
+def above(rows, candidates, ceiling):
+    out, work = (torch.full((len(candidates), len(rows)), torch.nan) for _ in range(2))
+    excess(rows, candidates, ceiling, out, work)
+    return out > 0
 
 
-@pytest.mark.parametrize("columns", [1, GROUP - 1, GROUP, 3 * GROUP, 3 * GROUP + 5])
-def test_positive_numbers_are_found_wherever_they_stand(columns):
-    numbers = torch.randn(7, columns, generator=torch.Generator().manual_seed(0))
-    numbers[0, 0] = 0.0  # not positive
+@pytest.mark.parametrize("count", [1, GROUP - 1, GROUP, 3 * GROUP, 3 * GROUP + 5])
+def test_small_numbers_are_found_wherever_they_stand(count):
+    numbers = torch.randn(count, 7, generator=torch.Generator().manual_seed(0)).abs()
+    numbers[0, 0] = 0.1  # level with the bound
     found = torch.zeros_like(numbers, dtype=torch.bool)
-    found[positive(numbers)] = True
-    assert torch.equal(found, numbers > 0)
+    found[small(numbers, 0.1)] = True
+    assert torch.equal(found, numbers <= 0.1)
 
 
 def test_a_candidate_with_the_vector_of_the_positive_is_level_with_it():
@@ -29,16 +29,10 @@ def test_a_candidate_with_the_vector_of_the_positive_is_level_with_it():
     candidates = other.expand(517, -1).contiguous()
     line = torch.arange(len(rows))
     ceiling = products(rows, candidates, line, line)
-    row, _ = above(rows, candidates, ceiling, NOTHING, space())
-    assert len(row) == 0
-    row, _ = above(rows, candidates, ceiling.nextafter(torch.tensor(-2.0)), NOTHING, space())
-    assert len(row) == rows.shape[0] * len(candidates)
+    assert not above(rows, candidates, ceiling).any()
+    assert above(rows, candidates, ceiling.nextafter(torch.tensor(-2.0))).all()
 
 
-def test_named_pairs_are_left_out():
+def test_only_what_exceeds_the_ceiling_is_above_it():
     rows = F.normalize(torch.randn(5, 3, generator=torch.Generator().manual_seed(0)))
-    line = torch.arange(5)
-    row, column = above(rows, rows, torch.full((5,), 0.999), (line, line), space())
-    assert len(row) == 0
-    row, column = above(rows, rows, torch.full((5,), 0.999), NOTHING, space())
-    assert row.tolist() == column.tolist() == line.tolist()
+    assert torch.equal(above(rows, rows, torch.full((5,), 0.999)), torch.eye(5, dtype=torch.bool))

@@ -49,35 +49,43 @@ def one_pass(
         Gradients come for the plan's `vectors`, then for ``scales``. The drops' removed share is that of the widest
         prefix.
     """
-    first, chunk_size = plan.blocks[0].rows, chunk_size_of(plan, buffers=len(prefixes.dims) + 1)
+    first, chunk_size = plan.blocks[0].rows, chunk_size_of(plan, buffers=len(prefixes.dims) + 2)
     rows, parts = len(first), prefixes.slices()
     dropper = Dropper(plan, chunk_size)
-    spaces = [first.new_empty(chunk_size, dropper.width) for _ in range(len(parts) + 1)]
-    total = first.new_zeros((), dtype=torch.float64)
+    spaces = [first.new_empty(dropper.width * chunk_size) for _ in range(len(parts) + 2)]
+    small = first.new_empty(dropper.widest * chunk_size)
+    total, removed = (first.new_zeros((), dtype=torch.float64) for _ in range(2))
     sides = {id(each): Side.of(each, scale) for each, scale in zip(plan.vectors, scales, strict=True)}
 
     for strip in strips(rows, chunk_size):
-        *dots, work = (space[: strip.stop - strip.start] for space in spaces)
-        leaving = []
+        count, own = strip.stop - strip.start, plan.positive_column[strip]
+        line = torch.arange(count, device=first.device)
+        *dots, work, masks = (space[: dropper.width * count].view(dropper.width, count) for space in spaces)
+        met = []
         for tile, found in dropper.find(strip):
-            leaving.append(found)
+            met.append((tile, found._replace(dropped=masks[tile.columns].copy_(found.dropped))))
             _prefix_sums(tile, strip, parts, dots)
+        row, candidate = (sides[id(side)] for side in plan.blocks[0][:2])
         for k, weight in enumerate(prefixes.weights):
-            softmax = Softmax(work, plan.partitions)
-            for tile, found in zip(dropper.tiles, leaving, strict=True):
+            positive_logit = dots[k][own, line] * row.scale[k, strip] * candidate.scale[k, own] / plan.temperature
+            softmax = Softmax(positive_logit, plan.partitions, small)
+            for tile, found in met:
                 by_row, by_candidate = (sides[id(side)].scale[k] for side in tile.block[:2])
-                logits = torch.mul(dots[k][:, tile.columns], by_candidate[tile.part], out=work[:, tile.columns])
-                logits *= by_row[strip, None] * (tile.block.hardness / plan.temperature)
-                softmax.meet(tile, found.apply_(softmax.flat, plan.rescaling), found.lost)
-            losses, partition_log = softmax.weigh_(dropper.tiles, plan.positive_column[strip])
-            total += weight * losses.sum()
+                factor = by_row[strip] * (tile.block.hardness / plan.temperature)
+                logits = torch.mul(dots[k][tile.columns], by_candidate[tile.part, None], out=work[tile.columns])
+                logits *= factor
+                found.correct_(logits.view(-1), positive_logit, plan.rescaling)
+                softmax.meet_(tile, logits, found.dropped)
+            total += weight * softmax.losses().sum()
             if k == len(parts) - 1:
-                softmax.note_removed(dropper, partition_log)
-            for tile in dropper.tiles if with_gradient else []:
-                by_sim = work[:, tile.columns]
-                by_sim *= (weight / softmax.sums[tile.block.partition])[:, None]
-                row, candidate = (sides[id(side)] for side in tile.block[:2])
-                _scale_gradients(k, strip, tile.part, dots[k][:, tile.columns], by_sim, row, candidate)
+                removed += softmax.removed()
+            for tile, found in met if with_gradient else []:
+                by_sim = work[tile.columns]
+                softmax.weights_(tile, by_sim, found)
+                by_sim *= weight
+                _scale_gradients(
+                    k, strip, tile.part, dots[k][tile.columns], by_sim, *(sides[id(side)] for side in tile.block[:2])
+                )
             if with_gradient:
                 dots[k], work = work, dots[k]
         for tile in dropper.tiles if with_gradient else []:
@@ -86,7 +94,7 @@ def one_pass(
 
     gradients = [side.by_vectors for side in sides.values()] + [side.by_scale for side in sides.values()]
     gradients = [gradient.div_(rows * plan.temperature) for gradient in gradients] if with_gradient else []
-    return (total / rows).to(first.dtype), gradients, dropper.drops()
+    return (total / rows).to(first.dtype), gradients, dropper.drops(removed / rows)
 
 
 class Side(NamedTuple):
@@ -107,17 +115,17 @@ def _prefix_sums(tile: Tile, strip: slice, parts: Sequence[slice], dots: Sequenc
     rows, candidates = tile.block.rows[strip], tile.block.candidates[tile.part]
     before = torch.zeros((), dtype=rows.dtype, device=rows.device)
     for dot, part in zip(dots, parts, strict=True):
-        before = torch.addmm(before, rows[:, part], candidates[:, part].T, out=dot[:, tile.columns])
+        before = torch.addmm(before, candidates[:, part], rows[:, part].T, out=dot[tile.columns])
 
 
 def _scale_gradients(k: int, strip: slice, part: slice, dot: Tensor, by_sim: Tensor, row: Side, other: Side) -> None:
     """dL/dsim into the gradients of both scales; in place, ``by_sim`` becomes dL/ddot and ``dot`` is used up."""
     by_row, by_candidate = row.scale[k, strip], other.scale[k, part]
     dot *= by_sim
-    row.by_scale[k, strip] += dot @ by_candidate
-    other.by_scale[k, part] += by_row @ dot
-    by_sim *= by_row[:, None]
-    by_sim *= by_candidate
+    row.by_scale[k, strip] += by_candidate @ dot
+    other.by_scale[k, part] += dot @ by_row
+    by_sim *= by_row
+    by_sim *= by_candidate[:, None]
 
 
 def _slice_gradients(
@@ -125,11 +133,11 @@ def _slice_gradients(
 ) -> None:
     """The vectors' gradients, slice by slice from the last: each belongs to its own prefix and all wider ones."""
     for k in reversed(range(len(parts))):
-        weight = by_dot[k][:, tile.columns]
+        weight = by_dot[k][tile.columns]
         if k + 1 < len(parts):
-            weight += by_dot[k + 1][:, tile.columns]
-        by_row[strip, parts[k]].addmm_(weight, tile.block.candidates[tile.part, parts[k]])
-        by_candidate[tile.part, parts[k]].addmm_(weight.T, tile.block.rows[strip, parts[k]])
+            weight += by_dot[k + 1][tile.columns]
+        by_row[strip, parts[k]].addmm_(weight.T, tile.block.candidates[tile.part, parts[k]])
+        by_candidate[tile.part, parts[k]].addmm_(weight, tile.block.rows[strip, parts[k]])
 
 
 def contrast_prefixes(plan: Plan, prefixes: Prefixes) -> tuple[Float[Tensor, ""], Drops]:

@@ -1,7 +1,8 @@
 """Which candidates leave a strip of rows: the four rules at work, tile by tile.
 
-Equal ids come from sorted indexes, so no pair of ids is compared in vain; what the guide objects to is screened tile by
-tile. Only positions are kept; nothing of size rows x candidates outlives a tile.
+Equal ids come from sorted indexes, so no pair of ids is compared in vain; what the guide objects to is a mask of one
+tile. A tile stands with its candidates down and the strip's rows across, the order in which products, maxima and sums
+of a long narrow matrix are fastest.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,9 +14,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from tutelage.losses.masks import RULES, Drops, IdIndex, MarginStrategy, ceiling
-from tutelage.losses.screen import above, products
+from tutelage.losses.screen import excess, products
 
-TILE = 4096  # candidates of a tile on a CPU, small enough for its caches; a GPU takes a block whole
+TILE = 1024  # candidates of a tile on a CPU, small enough for its caches; a GPU takes a block whole
 
 
 class Block(NamedTuple):
@@ -75,20 +76,20 @@ class Tile(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What leaves one tile of a strip, as positions in the strip's flat logits."""
+    """What the rules say of one tile: positions in its flat logits, and a mask."""
 
-    by_self: Int[Tensor, " itself"]
-    lost: Int[Tensor, " lost"]  # by the other rules
+    own: Int[Tensor, " own"]  # the rows' own positives
+    own_row: Int[Tensor, " own"]
+    itself: Int[Tensor, " itself"]
     rescaled: Int[Tensor, " rescaled"]
+    dropped: Float[Tensor, "tile rows"]  # 1 where a rule but the first drops the candidate, else 0
 
-    def apply_(self, flat: Float[Tensor, " all"], rescaling: float) -> Float[Tensor, " lost"]:
-        """Rescale, then set what leaves to -inf; returns the logits of ``lost``."""
+    def correct_(self, flat: Float[Tensor, " all"], positive_logit: Float[Tensor, " rows"], rescaling: float) -> None:
+        """Make logits of a tile's products: rescale some, one number for a row's positive, -inf for itself."""
         if len(self.rescaled):
             flat[self.rescaled] *= rescaling
-        lost = flat[self.lost]
-        flat[self.lost] = -torch.inf
-        flat[self.by_self] = -torch.inf
-        return lost
+        flat[self.own] = positive_logit[self.own_row]
+        flat[self.itself] = -torch.inf
 
 
 class Dropper:
@@ -103,7 +104,7 @@ class Dropper:
         width: candidates of all blocks.
         counts: dropped so far by each of `RULES`, under the first that holds.
         candidates: met so far, without the rows' own positives.
-        removed: sum over the rows so far of the share of their partition function that was dropped.
+        widest: candidates of the largest tile.
     """
 
     def __init__(self, plan: Plan, chunk_size: int) -> None:
@@ -113,35 +114,34 @@ class Dropper:
         self.width = self.tiles[-1].columns.stop
         self.counts = torch.zeros(len(RULES), dtype=torch.int64, device=first.device)
         self.candidates = torch.zeros((), dtype=torch.int64, device=first.device)
-        self.removed = first.new_zeros((), dtype=torch.float64)
-        self._ceiling, self._space = None, first.new_empty(0)
+        self._ceiling = None
         guide, others = plan.blocks[0].row_guide, plan.blocks[0].candidate_guide
         if guide is not None and others is not None:
             own = products(guide, others, torch.arange(len(first), device=first.device), plan.positive_column)
             self._ceiling = ceiling(own, plan.margin, plan.margin_strategy)
-            self._space = guide.new_empty(chunk_size * max(tile.part.stop - tile.part.start for tile in self.tiles))
+        self.widest = max(tile.part.stop - tile.part.start for tile in self.tiles)
+        # Guide vectors may have a dtype of their own.
+        kind = first if guide is None else guide
+        self._dropped, self._work = (kind.new_empty(self.widest * chunk_size) for _ in range(2))
         self._starts = torch.tensor([tile.columns.start for tile in self.tiles] + [self.width], device=first.device)
 
-    def tiles_of(self, number: int) -> list[Tile]:
-        """The tiles of one block."""
-        return [tile for tile in self.tiles if tile.number == number]
-
     def find(self, strip: slice) -> Iterator[tuple[Tile, Found]]:
-        """What leaves these rows, tile by tile, each candidate under the first rule that drops it."""
+        """What leaves these rows, tile by tile; the mask of one tile is gone when the next is asked for."""
         row, column, rank = self.by_id(strip)
+        rows = strip.stop - strip.start
         count = rank.bincount(minlength=len(RULES))
         self.counts[:-1] += count[1:]
-        self.candidates += (strip.stop - strip.start) * self.width - count[0]
+        self.candidates += rows * self.width - count[0]
         odd_row, odd_column = self._sorted(self.plan.rescaled, strip)
         bounds = zip(self._bounds(column), self._bounds(odd_column), strict=True)
         for tile, (named, odd) in zip(self.tiles, bounds, strict=True):
-            flat = row[named] * self.width + column[named]
-            lost = [flat[rank[named] > 1]]
-            by_row, by_column = self.by_guide(tile, strip, (row[named], column[named] - tile.columns.start))
-            lost.append(by_row * self.width + by_column + tile.columns.start)
-            self.counts[-1] += len(by_row)
-            rescaled = odd_row[odd] * self.width + odd_column[odd]
-            yield tile, Found(flat[rank[named] == 1], torch.cat(lost), rescaled)
+            flat, why = (column[named] - tile.columns.start) * rows + row[named], rank[named]
+            dropped = self.by_guide(tile, strip)
+            dropped.view(-1)[flat] = 0
+            self.counts[-1] += dropped.sum(0).sum(dtype=torch.float64).long()
+            dropped.view(-1)[flat[why > 1]] = 1
+            rescaled = (odd_column[odd] - tile.columns.start) * rows + odd_row[odd]
+            yield tile, Found(flat[why == 0], row[named][why == 0], flat[why == 1], rescaled, dropped)
 
     def by_id(self, strip: slice) -> tuple[Int[Tensor, " named"], Int[Tensor, " named"], Int[Tensor, " named"]]:
         """Rows, columns (ascending) and the first rule that names them: 0 the own positive, 1 self, 2 text, 3 group."""
@@ -156,26 +156,19 @@ class Dropper:
         first[1:] = position[1:] != position[:-1]
         return position[first] % rows, position[first] // rows, rank[first]
 
-    def by_guide(
-        self, tile: Tile, strip: slice, taken: tuple[Int[Tensor, " taken"], Int[Tensor, " taken"]]
-    ) -> tuple[Int[Tensor, " found"], Int[Tensor, " found"]]:
-        """Rows and columns (within the tile) above the row's ceiling, without those already taken."""
+    def by_guide(self, tile: Tile, strip: slice) -> Float[Tensor, "tile rows"]:
+        """1 where the guide's similarity is above the row's ceiling, else 0."""
         row, other = tile.block.row_guide, tile.block.candidate_guide
+        dropped, work = (_shaped(each, tile, strip) for each in (self._dropped, self._work))
         if row is None or other is None or self._ceiling is None:
-            return taken[0][:0], taken[1][:0]
-        return above(row[strip], other[tile.part], self._ceiling[strip], taken, self._space)
+            return dropped.zero_()
+        excess(row[strip], other[tile.part], self._ceiling[strip], dropped, work)
+        # Signs and sums of floats: on a CPU several times faster than comparing, and positions are not needed.
+        return dropped.clamp_(min=0).sign_()
 
-    def note_removed(
-        self, lost: Float[Tensor, " lost"], row: Int[Tensor, " lost"], partition: Float[Tensor, " strip"]
-    ) -> None:
-        """Add up Z_dropped / (Z_dropped + Z_kept) of the strip's rows; beyond the exponent's range that is 1."""
-        ratio = torch.zeros_like(partition).index_add_(0, row, (lost - partition[row]).exp())
-        self.removed += (ratio / (1 + ratio)).nan_to_num(1.0).sum() / self.plan.partitions
-
-    def drops(self) -> Drops:
-        """The counts of all rows."""
-        rows = len(self.plan.positive_column)
-        return Drops(self.counts, self.candidates, self.removed / rows)
+    def drops(self, removed: Float[Tensor, ""]) -> Drops:
+        """The counts of all rows, beside the share of the partition function that they removed."""
+        return Drops(self.counts, self.candidates, removed)
 
     def _sorted(self, match: Match | None, strip: slice) -> tuple[Tensor, Tensor]:
         """Rows and columns of a match, by ascending column."""
@@ -189,6 +182,12 @@ class Dropper:
         """Where each tile's columns lie in an ascending list."""
         bounds = torch.searchsorted(column, self._starts).tolist()
         return [slice(low, high) for low, high in pairwise(bounds)]
+
+
+def _shaped(space: Float[Tensor, " space"], tile: Tile, strip: slice) -> Float[Tensor, "tile rows"]:
+    """The beginning of a buffer as a tile's candidates x rows."""
+    count, rows = tile.part.stop - tile.part.start, strip.stop - strip.start
+    return space[: count * rows].view(count, rows)
 
 
 def _tiles(blocks: Sequence[Block], width: int | None) -> Iterator[Tile]:

@@ -1,4 +1,4 @@
-"""Which similarities exceed a ceiling: read off a matrix product, decided pair by pair where its rounding could err.
+"""How far similarities exceed a ceiling: read off a matrix product, decided pair by pair where its rounding could err.
 
 A candidate with the very vector of the positive is level with it, not above, however the products were rounded.
 """
@@ -7,36 +7,33 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-GROUP = 32  # columns whose maximum is looked at first
+GROUP = 32  # candidates whose smallest number is looked at first
 AT_ONCE = 2**16  # pairs multiplied out together
 
 
-def above(
+def excess(
     rows: Float[Tensor, "rows dim"],
     candidates: Float[Tensor, "candidates dim"],
     ceiling: Float[Tensor, " rows"],
-    without: tuple[Int[Tensor, " known"], Int[Tensor, " known"]],
-    space: Float[Tensor, " space"],
-) -> tuple[Int[Tensor, " above"], Int[Tensor, " above"]]:
-    """Rows and columns whose similarity exceeds the row's ceiling, strictly.
+    out: Float[Tensor, "candidates rows"],
+    work: Float[Tensor, "candidates rows"],
+) -> None:
+    """Similarity less the row's ceiling, into ``out``: above 0 exactly where the pair's own product exceeds it.
 
     Args:
         rows: unit vectors.
         candidates: unit vectors.
         ceiling: of each row.
-        without: rows and columns of pairs that are never named.
-        space: at least rows x candidates numbers, to work in.
+        out: the result.
+        work: what it held is lost.
     """
-    sim = space[: len(rows) * len(candidates)].view(len(rows), len(candidates))
-    torch.mm(rows, candidates.T, out=sim)
+    torch.mm(candidates, rows.T, out=out)
+    out -= ceiling
     slack = 2 * rows.shape[1] * torch.finfo(rows.dtype).eps  # bounds the rounding of both products
-    sim -= (ceiling - slack)[:, None]
-    sim[without] = -torch.inf
-    row, column = positive(sim)
-    near = (sim[row, column] <= 2 * slack).nonzero()[:, 0]
-    hit = torch.ones_like(row, dtype=torch.bool)
-    hit[near] = products(rows, candidates, row[near], column[near]) > ceiling[row[near]]
-    return row[hit], column[hit]
+    candidate, row = small(torch.abs(out, out=work), slack)
+    if len(row):
+        above = products(rows, candidates, row, candidate) > ceiling[row]
+        out[candidate, row] = above.to(out.dtype) * 2 - 1
 
 
 def products(
@@ -50,12 +47,14 @@ def products(
     return torch.cat([(rows[r] * candidates[c]).sum(1) for r, c in parts])
 
 
-def positive(numbers: Float[Tensor, "rows columns"]) -> tuple[Int[Tensor, " positive"], Int[Tensor, " positive"]]:
-    """Rows and columns of the positive numbers. On a CPU, groups without any are passed over by their maximum."""
-    if numbers.device.type != "cpu" or numbers.shape[1] % GROUP:
-        row, column = (numbers > 0).nonzero(as_tuple=True)
-        return row, column
-    groups = numbers.unflatten(1, (-1, GROUP))
-    row, group = (groups.amax(2) > 0).nonzero(as_tuple=True)
-    which, within = (groups[row, group] > 0).nonzero(as_tuple=True)
-    return row[which], group[which] * GROUP + within
+def small(
+    numbers: Float[Tensor, "candidates rows"], bound: float
+) -> tuple[Int[Tensor, " small"], Int[Tensor, " small"]]:
+    """Where numbers are at most ``bound``. On a CPU, groups without any are passed over by their minimum."""
+    if numbers.device.type != "cpu" or len(numbers) % GROUP:
+        candidate, row = (numbers <= bound).nonzero(as_tuple=True)
+        return candidate, row
+    groups = numbers.unflatten(0, (-1, GROUP))
+    group, row = (groups.amin(1) <= bound).nonzero(as_tuple=True)
+    which, within = (groups[group, :, row] <= bound).nonzero(as_tuple=True)
+    return group[which] * GROUP + within, row[which]

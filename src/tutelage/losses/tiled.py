@@ -1,27 +1,31 @@
 """The contrastive loss and its gradient in one pass over strips of rows: only one strip of logits lives at a time.
 
-For a strip of R rows the logits against all C candidates are R x C, made tile by tile. The softmax of those rows is
-then complete, so their share of every gradient is added at once and the strip forgotten: per pair and dimension 8 flops
-(similarity 2, guide 2, gradients 4), nothing computed twice, memory R x C beside the vectors. The upstream gradient of
-a mean is a scalar, so the gradients can be formed before it is known.
+For a strip of R rows the logits against all C candidates are C x R, made tile by tile, each exponentiated at once
+below the highest logit so far. The softmax of those rows is then complete, so their share of every gradient is added
+and the strip forgotten: per pair and dimension 8 flops (similarity 2, guide 2, gradients 4), nothing computed twice,
+memory C x R beside the vectors. The upstream gradient of a mean is a scalar, so the gradients can be formed before it
+is known.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from tutelage.losses.masks import Drops
-from tutelage.losses.rules import Dropper, Plan, Tile
+from tutelage.losses.rules import Dropper, Found, Plan, Tile
+from tutelage.losses.screen import products
 
 STRIP_BYTES = 256 * 1024 * 1024  # of a strip's buffers
-FEWEST_ROWS, MOST_ROWS = 16, 512
+FEWEST_ROWS, MOST_ROWS = 16, 1024
+DROPPED = 1e30  # what a dropped logit is lowered by, to see who is highest without it
+FURTHEST = 60.0  # above the highest that stays, a dropped logit is not told from a higher one (its share is 1)
 
 
-def chunk_size_of(plan: Plan, buffers: int = 2) -> int:
+def chunk_size_of(plan: Plan, buffers: int = 1) -> int:
     """Rows of a strip: the plan's own choice, or as many as `STRIP_BYTES` hold in so many buffers."""
     first, width = plan.blocks[0].rows, sum(len(block.candidates) for block in plan.blocks)
     fitting = STRIP_BYTES // (width * buffers * first.element_size())
@@ -37,47 +41,49 @@ class Softmax:
     """The softmaxes of a strip's rows, one for each partition, over tiles that arrive one by one.
 
     Args:
-        logits: the strip's logits, to be filled.
+        positive_logit: of each row.
         partitions: softmaxes of a row.
-
-    Attributes:
-        sums: after `weigh_`, what each weight of a partition must be divided by.
+        space: at least as many numbers as the largest tile has, to work in.
     """
 
-    def __init__(self, logits: Float[Tensor, "strip candidates"], partitions: int) -> None:
-        self.logits, self.flat = logits, logits.view(-1)
-        self.highest = logits.new_full((partitions, len(logits)), -torch.inf)
-        self.sums = torch.zeros_like(self.highest)
-        self.lost: list[tuple[Tensor, Tensor, int]] = []
+    def __init__(
+        self, positive_logit: Float[Tensor, " strip"], partitions: int, space: Float[Tensor, " space"]
+    ) -> None:
+        self.positive_logit, self._space = positive_logit, space
+        # The positive is never dropped, so no row's highest logit is below it.
+        self.highest = positive_logit.expand(partitions, -1).clone()
+        self.sums, self.lost = (torch.zeros_like(self.highest) for _ in range(2))
+        self._shifts: dict[int, tuple[int, Tensor]] = {}
 
-    def meet(self, tile: Tile, lost: Float[Tensor, " lost"], position: Int[Tensor, " lost"]) -> None:
-        """A tile is filled; these of its logits were dropped."""
-        highest = self.highest[tile.block.partition]
-        torch.maximum(highest, self.logits[:, tile.columns].amax(1), out=highest)
-        self.lost.append((lost, position // self.logits.shape[1], tile.block.partition))
+    def meet_(self, tile: Tile, logits: Float[Tensor, "tile strip"], dropped: Float[Tensor, "tile strip"]) -> None:
+        """In place: logits become exp(logit - the highest one so far), 0 where ``dropped`` is 1."""
+        at, work = tile.block.partition, self._space[: logits.numel()].view(logits.shape)
+        before = self.highest[at]
+        highest = torch.maximum(before, torch.sub(logits, dropped, alpha=DROPPED, out=work).amax(0))
+        logits.sub_(highest).clamp_(max=FURTHEST).exp_()
+        logits -= torch.mul(logits, dropped, out=work)
+        fade = (before - highest).exp()
+        self.sums[at] = self.sums[at] * fade + logits.sum(0)
+        self.lost[at] = self.lost[at] * fade + work.sum(0)
+        self.highest[at] = highest
+        self._shifts[tile.columns.start] = at, highest
 
-    def weigh_(self, tiles: Sequence[Tile], positive: Int[Tensor, " strip"]) -> tuple[Tensor, Tensor]:
-        """In place: logits become softmax minus one-hot of the mean over partitions, times ``sums``.
+    def losses(self) -> Float[Tensor, " strip"]:
+        """Of the rows, after the last tile: the mean log of their partition functions less the positive's logit."""
+        return (self.highest + self.sums.log()).mean(0) - self.positive_logit
 
-        Returns:
-            The rows' losses, and the log of every partition function.
-        """
-        line, count = torch.arange(len(self.logits), device=self.logits.device), len(self.sums)
-        positive_logit = self.logits[line, positive]
-        for tile in tiles:
-            part, partition = self.logits[:, tile.columns], tile.block.partition
-            part.sub_(self.highest[partition][:, None]).exp_()
-            self.sums[partition] += part.sum(1)
-        partition_log = self.highest + self.sums.log()
-        self.sums *= count
-        self.logits[line, positive] -= self.sums[0]
-        return partition_log.mean(0) - positive_logit, partition_log
+    def removed(self) -> Float[Tensor, ""]:
+        """Sum over the rows of the mean share of a partition function that was dropped."""
+        return (self.lost / (self.lost + self.sums)).mean(0).sum()
 
-    def note_removed(self, dropper: Dropper, partition_log: Float[Tensor, "partitions strip"]) -> None:
-        """Tell what share of each partition function was dropped."""
-        for partition, log in enumerate(partition_log):
-            mine = [(lost, row) for lost, row, at in self.lost if at == partition]
-            dropper.note_removed(torch.cat([lost for lost, _ in mine]), torch.cat([row for _, row in mine]), log)
+    def weights_(self, tile: Tile, exponentials: Float[Tensor, "tile strip"], found: Found) -> None:
+        """In place: what `meet_` left becomes dloss/dlogit, softmax less one-hot over the number of softmaxes."""
+        at, shift = self._shifts[tile.columns.start]
+        count = len(self.sums)
+        exponentials *= (shift - self.highest[at]).exp() / (self.sums[at] * count)
+        if tile.number == 0:
+            own = (self.positive_logit - self.highest[0]).exp() / (self.sums[0] * count) - 1
+            exponentials.view(-1)[found.own] = own[found.own_row]
 
 
 @torch.no_grad()
@@ -89,31 +95,33 @@ def one_pass(plan: Plan, *, with_gradient: bool) -> tuple[Tensor, list[Tensor], 
     first, chunk_size = plan.blocks[0].rows, chunk_size_of(plan)
     rows = len(first)
     dropper = Dropper(plan, chunk_size)
-    space = first.new_empty(chunk_size, dropper.width)
-    total = first.new_zeros((), dtype=torch.float64)
+    space, work = (first.new_empty(count * chunk_size) for count in (dropper.width, dropper.widest))
+    total, removed = (first.new_zeros((), dtype=torch.float64) for _ in range(2))
     gradients = {id(each): torch.zeros_like(each) for each in (plan.vectors if with_gradient else [])}
 
     for strip in strips(rows, chunk_size):
-        softmax = Softmax(space[: strip.stop - strip.start], plan.partitions)
+        count = strip.stop - strip.start
+        logits = space[: dropper.width * count].view(dropper.width, count)
         scaled = [block.rows[strip] * (block.hardness / plan.temperature) for block in plan.blocks]
+        line, own = torch.arange(count, device=first.device), plan.positive_column[strip]
+        positive_logit = products(first[strip], plan.blocks[0].candidates, line, own) / plan.temperature
+        softmax, met = Softmax(positive_logit, plan.partitions, work), []
         for tile, found in dropper.find(strip):
-            candidates = tile.block.candidates[tile.part]
-            torch.mm(scaled[tile.number], candidates.T, out=softmax.logits[:, tile.columns])
-            softmax.meet(tile, found.apply_(softmax.flat, plan.rescaling), found.lost)
-        losses, partition_log = softmax.weigh_(dropper.tiles, plan.positive_column[strip])
-        total += losses.sum()
-        softmax.note_removed(dropper, partition_log)
-        for number, block in enumerate(plan.blocks if with_gradient else []):
-            sums = softmax.sums[block.partition][:, None]
-            shares, by_row = block.rows[strip] / sums, torch.zeros_like(block.rows[strip])
-            for tile in dropper.tiles_of(number):
-                weights = softmax.logits[:, tile.columns]
-                by_row.addmm_(weights, block.candidates[tile.part])
-                gradients[id(block.candidates)][tile.part].addmm_(weights.T, shares)
-            gradients[id(block.rows)][strip] += by_row / sums
+            part = logits[tile.columns]
+            torch.mm(tile.block.candidates[tile.part], scaled[tile.number].T, out=part)
+            found.correct_(part.view(-1), positive_logit, plan.rescaling)
+            softmax.meet_(tile, part, found.dropped)
+            met.append((tile, found))
+        total += softmax.losses().sum()
+        removed += softmax.removed()
+        for tile, found in met if with_gradient else []:
+            weights = logits[tile.columns]
+            softmax.weights_(tile, weights, found)
+            gradients[id(tile.block.candidates)][tile.part].addmm_(weights, tile.block.rows[strip])
+            gradients[id(tile.block.rows)][strip].addmm_(weights.T, tile.block.candidates[tile.part])
 
     formed = [gradient.div_(rows * plan.temperature) for gradient in gradients.values()]
-    return (total / rows).to(first.dtype), formed, dropper.drops()
+    return (total / rows).to(first.dtype), formed, dropper.drops(removed / rows)
 
 
 class OnePass(torch.autograd.Function):
