@@ -26,7 +26,7 @@ def test_an_interrupted_run_says_how_to_go_on(tutelage, monkeypatch, capsys):
     def interrupted(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_run", interrupted)
+    monkeypatch.setattr(cli.fit, "_run", interrupted)
     assert tutelage("train", "demo_sample") == 130
     assert "goes on with --resume" in capsys.readouterr().err
 

@@ -1,0 +1,37 @@
+"""What the commands share: the program, its consoles, options that several take, and the form of examples."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+app = typer.Typer(
+    help="Fine-tune text-embedding models under a guide, prove the gain, search with the result.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+recipes = typer.Typer(help="Show or check a recipe.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(recipes, name="recipe")
+
+out, err = Console(), Console(stderr=True)
+
+DataFolder = Annotated[
+    Path | None, typer.Option("--data", help="Folder of real data (ESCO, TalentCLEF). Default: $TUTELAGE_DATA.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output instead of a table.")]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="Override a key of the recipe: training.epochs=2.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a finished run in the output folder.")]
+RecipeSource = Annotated[str, typer.Argument(help="A recipe file (.yaml) or the name of a shipped one: demo.")]
+
+
+def example(*lines: str) -> str:
+    """The last paragraph of a command's help."""
+    return "Examples:\n\n" + "\n\n".join(f"  {line}" for line in lines)
+
+
+def print_json(content: Any) -> None:
+    """For programs, on standard output."""
+    print(json.dumps(content, indent=2, ensure_ascii=False))
