@@ -147,6 +147,24 @@ def test_what_is_no_finite_number_is_refused(recipe, override):
     assert f"'{key}'" in refused(recipe(), override)
 
 
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["evaluate.best.set=esco-heldout:fr"], "best.set is 'esco-heldout:fr'; wanted one of evaluate.sets"),
+        (["evaluate.best={set: S}"], "evaluate.best needs evaluations on the way. Set training.evaluate_every."),
+        (
+            ["evaluate.best={set: S}", "training.evaluate_every=20", "training.save_every=30"],
+            "evaluate.best: save_every 30 is no multiple of evaluate_every 20. Make it one.",
+        ),
+        (["evaluate.best={set: S, metric: ndcg}", "training.evaluate_every=20"], "as in ndcg@10"),
+    ],
+)
+def test_a_best_checkpoint_that_cannot_be_told_is_refused(recipe, overrides, message):
+    path = recipe()
+    first = load_recipe(path).evaluate.sets[0]
+    assert message in refused(path, *(override.replace("set: S", f"set: '{first}'") for override in overrides))
+
+
 @pytest.mark.parametrize("key", ["metrics=[ndcg]", "main=ndcg"])
 def test_an_unknown_metric_is_refused_by_file_and_key(recipe, key):
     path = recipe()

@@ -1,5 +1,6 @@
 """A whole run on the sample with a tiny model: what it writes, loads and resumes, and that it is never half-done."""
 
+import csv
 import json
 
 import numpy as np
@@ -133,3 +134,29 @@ def test_evaluation_during_training_reaches_the_log(short):
     run_recipe(recipe := short("training.evaluate_every=2"))
     card = (recipe.output / "model" / "README.md").read_text()
     assert "sample-heldout-en_cosine_map" in card
+
+
+def test_evaluations_on_the_way_reach_the_history_file_the_report_and_the_card(short):
+    recipe = short("training.evaluate_every=1", "evaluate.main=ndcg@200")
+    report = run_recipe(recipe)
+    assert [entry["step"] for entry in report["history"]] == [1, 2, 3]
+    assert report["history"][-1]["sample-heldout:en map"] == pytest.approx(report["after"]["sample-heldout:en"]["map"])
+    with (recipe.output / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["1", "2", "3"]
+    for row, entry in zip(rows, report["history"], strict=True):
+        assert float(row["eval_sample-heldout-en_cosine_map"]) == entry["sample-heldout:en map"]
+        assert float(row["loss"]) > 0
+    logs = (recipe.output / "model" / "README.md").read_text().partition("### Training Logs")[2]
+    assert "sample-heldout-en_cosine_ndcg@200" in logs.partition("###")[0]
+
+
+def test_the_best_checkpoint_is_kept_in_place_of_the_last(short):
+    """Steps so wild that the model falls apart: the first one kept must beat the last one."""
+    wild = ["training.learning_rate=5", "training.max_steps=4", "training.warmup=0", "training.evaluate_every=1"]
+    best = {"set": "sample-heldout:en", "metric": "mrr@10"}
+    report = run_recipe(short(*wild, f"evaluate.best={best}"))
+    values = [entry["sample-heldout:en mrr@10"] for entry in report["history"]]
+    assert values.index(max(values)) + 1 == report["training"]["best_step"] < 4
+    assert report["after"]["sample-heldout:en"]["mrr@10"] == pytest.approx(max(values))
+    assert max(values) > values[-1]

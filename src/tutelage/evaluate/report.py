@@ -73,8 +73,12 @@ def _processor() -> str:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """The content as JSON, the whole file or nothing."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
     """The whole file or nothing: written beside the target, flushed to disk, renamed."""
-    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     beside = path.with_name(f".{path.name}.partial")
     with beside.open("w", encoding="utf-8") as file:
         file.write(text)

@@ -9,6 +9,7 @@ from sentence_transformers import SentenceTransformer, SentenceTransformerTraini
 
 from tutelage.encode.models import load_model
 from tutelage.errors import ConfigError
+from tutelage.evaluate.retrieval import key_name
 from tutelage.guide.store import GuideStore
 from tutelage.records import sources
 from tutelage.records.pairs import CONCEPT, IDENTITY_COLUMNS, concept_pairs
@@ -112,7 +113,8 @@ def evaluation_sets(recipe: EvaluateRecipe, data: DataRecipe, folder: Path | Non
         try:
             sets.append(_evaluation_set(name, data, folder))
         except ConfigError:
-            continue
+            if recipe.best and recipe.best.set == name:
+                raise
     return sets
 
 
@@ -144,7 +146,9 @@ def guided_loss(recipe: Recipe, model: SentenceTransformer, store: GuideStore | 
 
 def training_arguments(recipe: Recipe, folder: Path, *, quiet: bool) -> SentenceTransformerTrainingArguments:
     """What transformers' trainer needs to know."""
-    training = recipe.training
+    training, measure = recipe.training, recipe.evaluate
+    best = measure.best
+    save_every = training.save_every or (training.evaluate_every if best else None)
     return SentenceTransformerTrainingArguments(
         output_dir=str(folder / CHECKPOINTS),
         num_train_epochs=training.epochs,
@@ -162,8 +166,11 @@ def training_arguments(recipe: Recipe, folder: Path, *, quiet: bool) -> Sentence
         logging_steps=training.log_every,
         eval_strategy="steps" if training.evaluate_every else "no",
         eval_steps=training.evaluate_every,
-        save_strategy="steps" if training.save_every else "no",
-        save_steps=training.save_every or 500,
+        save_strategy="steps" if save_every else "no",
+        save_steps=save_every or 500,
+        load_best_model_at_end=best is not None,
+        metric_for_best_model=f"eval_{key_name(best.set)}_cosine_{best.metric or measure.main}" if best else None,
+        greater_is_better=True if best else None,
         save_total_limit=2,
         batch_sampler=SAMPLERS[recipe.sampling.sampler],
         report_to=list(training.report_to),

@@ -138,13 +138,27 @@ class TrainingRecipe(Record):
         return self
 
 
+class BestRecipe(Record):
+    """Which checkpoint a run keeps in place of its last: the one with the highest mean of a metric on a set."""
+
+    set: str  # one of the recipe's sets
+    metric: str | None = None  # default: evaluate.main
+
+
 class EvaluateRecipe(Record):
     """What the model is judged on, before and after."""
 
     sets: tuple[str, ...] = Field(min_length=1)  # sample-heldout:en, esco-heldout:en, talentclef:en, a folder or zip
     optional: tuple[str, ...] = ()  # evaluated where their data is at hand
     metrics: tuple[str, ...] = DEFAULT_METRICS
-    main: str = "map"  # the one that tables and the best checkpoint go by
+    main: str = "map"  # the one that tables go by
+    best: BestRecipe | None = None  # keep the best checkpoint; needs training.evaluate_every
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """Every metric that something asks for."""
+        best = (self.best.metric,) if self.best and self.best.metric else ()
+        return tuple(dict.fromkeys((*self.metrics, self.main, *best)))
 
     @field_validator("metrics")
     @classmethod
@@ -159,6 +173,14 @@ class EvaluateRecipe(Record):
         _checked(parse, name)
         return name
 
+    @model_validator(mode="after")
+    def _best_known(self) -> "EvaluateRecipe":
+        if self.best is not None:
+            if self.best.set not in (*self.sets, *self.optional):
+                raise ValueError(f"best.set is '{self.best.set}'; wanted one of evaluate.sets or evaluate.optional")
+            _checked(parse, self.best.metric or self.main)
+        return self
+
 
 class Recipe(Record):
     """All of a run."""
@@ -172,6 +194,15 @@ class Recipe(Record):
     loss: LossRecipe = LossRecipe()
     training: TrainingRecipe = TrainingRecipe()
     evaluate: EvaluateRecipe
+
+    @model_validator(mode="after")
+    def _best_measured(self) -> "Recipe":
+        every, save = self.training.evaluate_every, self.training.save_every
+        if self.evaluate.best is not None and not every:
+            raise ValueError("evaluate.best needs evaluations on the way. Set training.evaluate_every")
+        if self.evaluate.best is not None and every and (save or every) % every:
+            raise ValueError(f"evaluate.best: save_every {save} is no multiple of evaluate_every {every}. Make it one")
+        return self
 
     def to_yaml(self) -> str:
         """The resolved recipe, every default spelled out; loading it gives the same recipe."""
@@ -258,6 +289,8 @@ def _explain(fault: ValidationError) -> str:
     if error["type"] == "missing":
         return f"{where}: '{key}' is missing. Add it.{more}"
     message = error["msg"].removeprefix("Value error, ")
+    if isinstance(error["input"], dict) and error["type"] == "value_error":  # keys that do not go together
+        return f"{'.'.join(map(str, error['loc'])) or 'recipe'}: {message.rstrip('.')}.{more}"
     return f"{where}: '{key}' is {error['input']!r}. {message[0].upper()}{message[1:].rstrip('.')}.{more}"
 
 

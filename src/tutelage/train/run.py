@@ -17,7 +17,8 @@ from tutelage.evaluate.report import REPORT, compare, provenance, write_json
 from tutelage.evaluate.retrieval import RetrievalEvaluator, RetrievalResult
 from tutelage.export.card import complete_card
 from tutelage.records.retrieval import RetrievalSet
-from tutelage.train import build
+from tutelage.train import build, history
+from tutelage.train.history import HistoryFile
 from tutelage.train.recipe import Recipe, load_recipe
 from tutelage.train.trainer import GuidedTrainer
 
@@ -62,7 +63,7 @@ def run_recipe(
     with _timed(seconds, "guide"):
         store = build.guide_store(recipe, build.texts_of(train), output / GUIDE, overwrite=overwrite)
     measure = recipe.evaluate
-    evaluators = [RetrievalEvaluator(retrieval, metrics=measure.metrics, main=measure.main) for retrieval in sets]
+    evaluators = [RetrievalEvaluator(retrieval, metrics=measure.measured, main=measure.main) for retrieval in sets]
     say(f"evaluation before: {', '.join(retrieval.name for retrieval in sets)}")
     with _timed(seconds, "evaluate_before"):
         before = _measure(model, evaluators)
@@ -81,6 +82,7 @@ def run_recipe(
         group_column=recipe.loss.group,
         rows_in_use=recipe.training.rows_in_use,
         evaluator=evaluators if recipe.training.evaluate_every else None,
+        callbacks=[HistoryFile(output / history.FILE)],
     )
     say(f"training: {len(trainer.get_train_dataloader())} batches of {recipe.sampling.batch_size} an epoch")
     with _timed(seconds, "train"):
@@ -93,7 +95,10 @@ def run_recipe(
         "name": recipe.name,
         **provenance(),
         **compare(before, after),
-        "training": _history(trainer),
+        "training": _training(trainer),
+        "history": history.evaluations(
+            trainer.state.log_history, [retrieval.name for retrieval in sets], measure.measured
+        ),
         "seconds": {stage: round(spent, 1) for stage, spent in seconds.items()},
         "recipe": recipe.model_dump(mode="json"),
     }
@@ -131,7 +136,8 @@ def prepare(
 
 def _remove_run(output: Path) -> None:
     """What an earlier run wrote here, the report first; the guide store stays, its fingerprint decides of its use."""
-    (output / REPORT).unlink(missing_ok=True)
+    for file in (REPORT, history.FILE):
+        (output / file).unlink(missing_ok=True)
     for part in (MODEL, build.CHECKPOINTS):
         shutil.rmtree(output / part, ignore_errors=True)
 
@@ -179,10 +185,12 @@ def _measure(
     return results
 
 
-def _history(trainer: GuidedTrainer) -> dict[str, Any]:
-    """Steps, and what was logged on the way."""
+def _training(trainer: GuidedTrainer) -> dict[str, Any]:
+    """Steps, the one whose checkpoint was kept in place of the last (if any), and what was logged on the way."""
+    best = trainer.state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
     return {
         "steps": trainer.state.global_step,
+        "best_step": best and int(best.rpartition("-")[2]),
         "log": [entry for entry in trainer.state.log_history if "loss" in entry],
     }
 
