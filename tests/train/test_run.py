@@ -8,6 +8,7 @@ from sentence_transformers import SentenceTransformer
 
 from tutelage.encode.encoder import encode
 from tutelage.errors import ConfigError
+from tutelage.evaluate.per_query import PER_QUERY, load_per_query
 from tutelage.train.recipe import load_recipe
 from tutelage.train.run import run_recipe
 
@@ -41,6 +42,13 @@ def test_a_run_writes_model_card_report_and_recipe(short):
     assert load_recipe(recipe.output / "recipe.yaml") == recipe
     card = (recipe.output / "model" / "README.md").read_text()
     assert "## Before and after" in card
+    kept = load_per_query(recipe.output / PER_QUERY)
+    for stage in ("before", "after"):
+        means = {name: result.means for name, result in kept[stage].items()}
+        assert means == {name: pytest.approx(values) for name, values in written[stage].items()}
+    assert kept["after"]["sample-heldout:en"].cluster[0].startswith("sample:occupation")
+    gain = written["difference"]["sample-heldout:en"]["map"]
+    assert 0 < gain["p"] <= gain["p_holm"] <= 1
     assert "sample:occupation" not in card.partition("## Training Details")[0]
     assert list(recipe.output.glob("checkpoints/runs/*/events*")), "nothing reached TensorBoard"
 

@@ -13,6 +13,7 @@ from sentence_transformers import SentenceTransformer
 
 from tutelage.encode.models import load_model, resolve_model
 from tutelage.errors import ConfigError
+from tutelage.evaluate.per_query import AFTER, BEFORE, PER_QUERY, save_per_query
 from tutelage.evaluate.report import REPORT, compare, provenance, write_json
 from tutelage.evaluate.retrieval import RetrievalEvaluator, RetrievalResult
 from tutelage.export.card import complete_card
@@ -34,7 +35,8 @@ def run_recipe(
     say: Say = lambda line: None,
     quiet: bool = True,
 ) -> dict[str, Any]:
-    """Train as the recipe says and write the output folder: ``model/``, ``report.json``, ``recipe.yaml``.
+    """Train as the recipe says and write the output folder: ``model/``, ``report.json``, ``per_query.parquet``,
+    ``recipe.yaml``.
 
     The report is written last, so a folder with a report holds a finished run.
 
@@ -97,6 +99,7 @@ def run_recipe(
         "seconds": {stage: round(spent, 1) for stage, spent in seconds.items()},
         "recipe": recipe.model_dump(mode="json"),
     }
+    save_per_query(output / PER_QUERY, {BEFORE: before.values(), AFTER: after.values()})
     _save_model(model, output / MODEL, report, recipe)
     write_json(output / REPORT, report)
     return report
@@ -131,7 +134,8 @@ def prepare(
 
 def _remove_run(output: Path) -> None:
     """What an earlier run wrote here, the report first; the guide store stays, its fingerprint decides of its use."""
-    (output / REPORT).unlink(missing_ok=True)
+    for file in (REPORT, PER_QUERY):
+        (output / file).unlink(missing_ok=True)
     for part in (MODEL, build.CHECKPOINTS):
         shutil.rmtree(output / part, ignore_errors=True)
 
