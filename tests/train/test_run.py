@@ -9,6 +9,7 @@ from sentence_transformers import SentenceTransformer
 from tutelage.encode.encoder import encode
 from tutelage.errors import ConfigError
 from tutelage.evaluate.per_query import PER_QUERY, load_per_query
+from tutelage.train import run
 from tutelage.train.recipe import load_recipe
 from tutelage.train.run import run_recipe
 
@@ -141,3 +142,37 @@ def test_evaluation_during_training_reaches_the_log(short):
     run_recipe(recipe := short("training.evaluate_every=2"))
     card = (recipe.output / "model" / "README.md").read_text()
     assert "sample-heldout-en_cosine_map" in card
+
+
+@pytest.fixture
+def general(tmp_path):
+    """A general set that training destroys or not, by the scores given."""
+
+    def write(scores):
+        rows = zip("abcdefghijklmnop", "bcdefghijklmnopa", scores, strict=True)
+        lines = ["sentence1\tsentence2\tscore", *(f"{a}{b}{a}\t{b}{a}{b}{b}\t{score}" for a, b, score in rows)]
+        (tmp_path / "sts.tsv").write_text("\n".join(lines) + "\n")
+        return f"evaluate.general=[{tmp_path / 'sts.tsv'}]"
+
+    return write
+
+
+def test_a_run_is_judged_beside_retrieval_and_says_what_it_forgot(short, general, tmp_path, monkeypatch):
+    (tmp_path / "dev.csv").write_text("anchor,positive,negative\nnurse,RN,welder\nnurse,nurses,cook\n")
+    said = []
+    sets = [f"evaluate.triplets=[{tmp_path / 'dev.csv'}]", general(range(16)), "loss.dims=[16, 8]"]
+    real = run.compare_checks
+
+    def fallen(before, after):
+        found = real(before, after)
+        found["general"]["sts"] |= {"high": -0.1, "warn": True}
+        return found
+
+    monkeypatch.setattr(run, "compare_checks", fallen)
+    report = run_recipe(short(*sets, "training.evaluate_every=2"), say=said.append)
+    assert list(report["triplets"]["dev"]) == ["dev-16d_cosine_accuracy", "dev-8d_cosine_accuracy"]
+    assert report["general"]["sts"]["metric"] == "spearman"
+    assert "gender" not in report
+    (warning,) = [line for line in said if line.startswith("forgotten")]
+    assert warning.startswith("forgotten: sts fell from ")
+    assert "dev-8d_cosine_accuracy" in (tmp_path / "run" / "model" / "README.md").read_text()

@@ -167,9 +167,9 @@ def gendered(name: str, folder: Path | None = None) -> GenderedTitles:
         ConfigError, DataError: nothing of that name; no label holds both forms.
     """
     kind, _, language = name.partition(":")
-    if kind.removesuffix("-gender") not in TAXONOMIES or not kind.endswith("-gender") or not language:
+    if kind != "esco-gender" or not language:
         raise ConfigError(f"'{name}': unknown titles. Wanted esco-gender:LANGUAGE, as in esco-gender:de.")
-    return gendered_titles(name, concepts(f"{kind.removesuffix('-gender')}:{language}", folder))
+    return gendered_titles(name, concepts(f"esco:{language}", folder))
 
 
 def named_sets(asked: Sequence[str]) -> tuple[list[str], Path | None]:
