@@ -15,8 +15,6 @@ from tutelage.evaluate.gender import evaluate_gender
 from tutelage.evaluate.general import evaluate_general
 from tutelage.evaluate.triplet import evaluate_triplets
 
-NAMES = ("triplets", "general", "gender")
-
 
 @pytest.fixture
 def files(tmp_path: Path) -> dict[str, str]:
