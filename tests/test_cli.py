@@ -51,7 +51,7 @@ def test_recipe_show_prints_the_file_as_it_is(tutelage, capsys):
     assert capsys.readouterr().out.startswith("# MiniLM learns")
 
 
-@pytest.mark.parametrize("command", ["demo", "train", "evaluate", "search"])
+@pytest.mark.parametrize("command", ["demo", "train", "evaluate", "probe", "compare", "search"])
 def test_help_has_examples(tutelage, capsys, command):
     assert tutelage(command, "--help") == 0
     assert f"tutelage {command}" in capsys.readouterr().out.partition("Examples:")[2]

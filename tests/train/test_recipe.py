@@ -241,3 +241,11 @@ def test_an_override_that_says_nothing_is_refused(recipe, override, message):
 
 def test_an_override_that_is_no_yaml_is_refused(recipe):
     assert refused(recipe(), "name=[").startswith("--set name=[: ")
+
+
+def test_triplets_may_be_named_without_their_columns():
+    columns = ["query", "yes", "no"]
+    given = f"evaluate.triplets=['cnli-tr:dev', {{source: dev.csv, columns: {columns}}}]"
+    short, long = load_recipe("demo_sample", [given]).evaluate.triplets
+    assert (short.source, short.columns) == ("cnli-tr:dev", ("anchor", "positive", "negative"))
+    assert (long.source, list(long.columns)) == ("dev.csv", columns)

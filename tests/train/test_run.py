@@ -9,6 +9,8 @@ from sentence_transformers import SentenceTransformer
 
 from tutelage.encode.encoder import encode
 from tutelage.errors import ConfigError
+from tutelage.evaluate.per_query import PER_QUERY, load_per_query
+from tutelage.train import run
 from tutelage.train.recipe import load_recipe
 from tutelage.train.run import run_recipe
 
@@ -42,6 +44,13 @@ def test_a_run_writes_model_card_report_and_recipe(short):
     assert load_recipe(recipe.output / "recipe.yaml") == recipe
     card = (recipe.output / "model" / "README.md").read_text()
     assert "## Before and after" in card
+    kept = load_per_query(recipe.output / PER_QUERY)
+    for stage in ("before", "after"):
+        means = {name: result.means for name, result in kept[stage].items()}
+        assert means == {name: pytest.approx(values) for name, values in written[stage].items()}
+    assert kept["after"]["sample-heldout:en"].cluster[0].startswith("sample:occupation")
+    gain = written["difference"]["sample-heldout:en"]["map"]
+    assert 0 < gain["p"] <= gain["p_holm"] <= 1
     assert "sample:occupation" not in card.partition("## Training Details")[0]
     assert list(recipe.output.glob("checkpoints/runs/*/events*")), "nothing reached TensorBoard"
 
@@ -160,3 +169,37 @@ def test_the_best_checkpoint_is_kept_in_place_of_the_last(short):
     assert values.index(max(values)) + 1 == report["training"]["best_step"] < 4
     assert report["after"]["sample-heldout:en"]["mrr@10"] == pytest.approx(max(values))
     assert max(values) > values[-1]
+
+
+@pytest.fixture
+def general(tmp_path):
+    """A general set that training destroys or not, by the scores given."""
+
+    def write(scores):
+        rows = zip("abcdefghijklmnop", "bcdefghijklmnopa", scores, strict=True)
+        lines = ["sentence1\tsentence2\tscore", *(f"{a}{b}{a}\t{b}{a}{b}{b}\t{score}" for a, b, score in rows)]
+        (tmp_path / "sts.tsv").write_text("\n".join(lines) + "\n")
+        return f"evaluate.general=[{tmp_path / 'sts.tsv'}]"
+
+    return write
+
+
+def test_a_run_is_judged_beside_retrieval_and_says_what_it_forgot(short, general, tmp_path, monkeypatch):
+    (tmp_path / "dev.csv").write_text("anchor,positive,negative\nnurse,RN,welder\nnurse,nurses,cook\n")
+    said = []
+    sets = [f"evaluate.triplets=[{tmp_path / 'dev.csv'}]", general(range(16)), "loss.dims=[16, 8]"]
+    real = run.compare_checks
+
+    def fallen(before, after):
+        found = real(before, after)
+        found["general"]["sts"] |= {"high": -0.1, "warn": True}
+        return found
+
+    monkeypatch.setattr(run, "compare_checks", fallen)
+    report = run_recipe(short(*sets, "training.evaluate_every=2"), say=said.append)
+    assert list(report["triplets"]["dev"]) == ["dev-16d_cosine_accuracy", "dev-8d_cosine_accuracy"]
+    assert report["general"]["sts"]["metric"] == "spearman"
+    assert "gender" not in report
+    (warning,) = [line for line in said if line.startswith("forgotten")]
+    assert warning.startswith("forgotten: sts fell from ")
+    assert "dev-8d_cosine_accuracy" in (tmp_path / "run" / "model" / "README.md").read_text()

@@ -115,13 +115,14 @@ def recipe_check(recipe: RecipeSource, sets: Sets = None, data: DataFolder = Non
     Reads its data too, and prints the recipe with every default spelled out.
     """
     from tutelage.records.sources import data_folder
+    from tutelage.train.build import checks
     from tutelage.train.recipe import load_recipe
     from tutelage.train.run import prepare
 
     loaded = load_recipe(recipe, sets or [])
     evaluation, pairs = prepare(loaded, data_folder(data), overwrite=True)
     count = sum(pairs.num_rows.values()) if isinstance(pairs.num_rows, dict) else pairs.num_rows
-    names = [retrieval.name for retrieval in evaluation]
+    names = [*(retrieval.name for retrieval in evaluation), *checks(loaded, data_folder(data)).names]
     if as_json:
         return print_json({"recipe": loaded.model_dump(mode="json"), "pairs": count, "sets": names})
     print(loaded.to_yaml(), end="")

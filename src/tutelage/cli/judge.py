@@ -1,10 +1,13 @@
-"""Commands that judge: `evaluate`."""
+"""Commands that judge: `evaluate`, `probe`, `compare`."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
-from tutelage.cli.shared import Json, app, example, out, print_json
+from tutelage.cli.shared import DataFolder, Json, app, err, example, out, print_json
+from tutelage.errors import ConfigError
 
 
 @app.command(
@@ -43,3 +46,74 @@ def evaluate(
     if as_json:
         return print_json({"model": model, "metrics": means})
     out.print(metrics_table(means, metric or SHOWN))
+
+
+@app.command(
+    epilog=example(
+        "tutelage probe runs/demo/model --triplets cnli-tr:dev --dim 384 --dim 256",
+        "tutelage probe runs/demo/model --gender esco-gender:de --general stsb-tr:dev --general tquad:dev",
+        "tutelage probe runs/demo/model --triplets dev.csv --columns query,positive,negative",
+    )
+)
+def probe(
+    model: Annotated[str, typer.Argument(help="A model folder, all-MiniLM-L6-v2, or a hub name.")],
+    triplets: Annotated[list[str] | None, typer.Option(help="cnli-tr:dev or a table; repeatable.")] = None,
+    columns: Annotated[str, typer.Option(help="Of a triplet table.")] = "anchor,positive,negative",
+    dim: Annotated[list[int] | None, typer.Option(help="Width to judge triplets at; repeatable.")] = None,
+    general: Annotated[list[str] | None, typer.Option(help="stsb-tr:dev, tquad:dev, a table; repeatable.")] = None,
+    gender: Annotated[list[str] | None, typer.Option(help="esco-gender:de, :es or :fr; repeatable.")] = None,
+    data: DataFolder = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a model beyond its retrieval sets.
+
+    Triplets: how often the positive is strictly nearer, at every width. General sets: Spearman of scored sentence
+    pairs, MAP of questions to passages. Gender: rank-biased overlap of what a title's two forms find; 1 is the same.
+    """
+    from tutelage.encode.models import load_model
+    from tutelage.evaluate.checks import load_checks, run_checks
+    from tutelage.records.sources import data_folder
+
+    sources = [(name, columns.split(",")) for name in triplets or []]
+    checks = load_checks(data_folder(data), triplets=sources, general=general or [], gender=gender or [])
+    if not checks.names:
+        raise ConfigError("probe: nothing to measure. Name a set with --triplets, --general or --gender.")
+    found = run_checks(load_model(model), checks, dim).to_dict()
+    if as_json:
+        return print_json({"model": model, **found})
+    table = Table("set", "figure", "value")
+    for name, figures in (row for kind in found.values() for row in kind.items()):
+        for figure, value in figures.items():
+            table.add_row(name, figure, f"{value:.4f}" if isinstance(value, float) else str(value))
+    out.print(table)
+
+
+@app.command(
+    epilog=example(
+        "tutelage compare runs/plain runs/guided",
+        "tutelage compare runs/plain runs/guided --metric map --metric ndcg@10 --json",
+        "tutelage compare runs/plain-1,runs/plain-2 runs/guided-1,runs/guided-2   (several seeds of each)",
+    )
+)
+def compare(
+    run_a: Annotated[str, typer.Argument(help="Output folder of a run; of several seeds, joined by commas.")],
+    run_b: Annotated[str, typer.Argument(help="The same of the system that may be better.")],
+    metric: Annotated[list[str] | None, typer.Option("--metric", help="Such as map (default); repeatable.")] = None,
+    stage: Annotated[Literal["before", "after"], typer.Option(help="Measured before or after training.")] = "after",
+    dim: Annotated[int | None, typer.Option(min=1, help="Matryoshka width. Default: the whole.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Tell whether run B beats run A.
+
+    Over the very same queries: difference, bootstrap interval, paired randomisation test, Holm's correction over all
+    rows, and how many queries rose, stayed and fell. Sets that one side lacks are left out, and named.
+    """
+    from tutelage.evaluate.compare import compare_systems, compare_table, load_system
+
+    a, b = (load_system(runs, stage=stage, dim=dim) for runs in (run_a, run_b))
+    comparison = compare_systems(a, b, metric or ("map",))
+    if as_json:
+        return print_json(comparison)
+    Console(width=max(out.width, 140)).print(compare_table(comparison))  # a figure cut short would be a wrong one
+    if comparison["left_out"]:
+        err.print(f"Not in every run, so left out: {', '.join(comparison['left_out'])}.", soft_wrap=True)

@@ -15,23 +15,26 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from tutelage.evaluate.retrieval import RetrievalResult
-from tutelage.evaluate.significance import paired_difference
+from tutelage.evaluate.significance import corrected, paired_differences
 
 REPORT = "report.json"
 PACKAGES = ("tutelage", "torch", "sentence-transformers", "transformers", "datasets", "accelerate")
 
 
 def compare(before: Mapping[str, RetrievalResult], after: Mapping[str, RetrievalResult]) -> dict[str, dict[str, Any]]:
-    """``before``, ``after`` and ``difference`` (mean, 95 % interval, wins, ties, losses): set -> metric -> value."""
+    """``before``, ``after`` and ``difference`` (mean, interval, p-values, wins, ties, losses): set -> metric -> value.
+
+    ``p_holm`` is corrected for every set and metric of the report.
+    """
+    differences = corrected(
+        {name: paired_differences(result.values, after[name].values, result.cluster) for name, result in before.items()}
+    )
     return {
         "before": {name: result.means for name, result in before.items()},
         "after": {name: result.means for name, result in after.items()},
         "difference": {
-            name: {
-                metric: paired_difference(values, after[name].values[metric], result.cluster).to_dict()
-                for metric, values in result.values.items()
-            }
-            for name, result in before.items()
+            name: {metric: difference.to_dict() for metric, difference in metrics.items()}
+            for name, metrics in differences.items()
         },
         "queries": {name: len(result.queries) for name, result in after.items()},
     }

@@ -5,6 +5,7 @@ Real data lies in the folder that ``--data`` or ``TUTELAGE_DATA`` names, laid ou
     esco/en.csv.gz ...        the occupations files of ESCO's CSV download, one a language (.csv or .csv.gz)
     talentclef25/train/       en.tsv ...             TalentCLEF 2025 Task A training pairs
     talentclef25/validation/  en/ es/ de/ zh/        queries, corpus_elements, qrels.tsv
+    turkish/                  stsb_tr/ tquad/ cnli_tr/   dev.tsv (or .tsv.gz), contexts.tsv.gz
 
 Without it the sample inside the package serves: small, our own, for trying things out.
 """
@@ -20,12 +21,17 @@ from datasets import Dataset
 from tutelage.errors import ConfigError, DataError
 from tutelage.records.concepts import Concept, Label, labels_of
 from tutelage.records.esco import read_esco
+from tutelage.records.gender import GenderedTitles, gendered_titles
 from tutelage.records.pairs import read_pairs
 from tutelage.records.retrieval import RetrievalSet, labels_set, read_retrieval
+from tutelage.records.scored import ScoredPairs, read_scored
 from tutelage.records.splits import HELD_OUT_SHARE, split_by_concept
 from tutelage.records.tables import read_text
 from tutelage.records.talentclef import read_talentclef_pairs
 from tutelage.records.texts import canonical, distinct
+from tutelage.records.triplets import COLUMNS as TRIPLET
+from tutelage.records.triplets import TripletSet, read_triplets
+from tutelage.records.turkish import read_cnli, read_tquad
 
 SAMPLE = Path(str(files("tutelage.records") / "sample"))
 TAXONOMIES = ("sample", "esco")
@@ -113,6 +119,8 @@ def retrieval_set(
     if kind.removesuffix("-heldout") in TAXONOMIES and kind.endswith("-heldout"):
         source = labels(f"{kind.removesuffix('-heldout')}:{language}", folder)
         return labels_set(name, split_by_concept(source, share, seed)[1])
+    if kind == "tquad":
+        return read_tquad(_real(name, folder) / "turkish" / "tquad", language, name)
     if kind == "talentclef":
         home = _real(name, folder) / "talentclef25" / "validation" / language
         if not home.is_dir():
@@ -124,6 +132,44 @@ def retrieval_set(
             "talentclef:LANGUAGE; a folder or zip holds queries, corpus_elements and qrels.tsv."
         )
     return read_retrieval(name)
+
+
+def triplet_set(name: str, folder: Path | None = None, columns: Sequence[str] = TRIPLET) -> TripletSet:
+    """Triplets to judge by: ``cnli-tr:dev``, or a table (JSONL, CSV, TSV, Parquet, a hub dataset).
+
+    Raises:
+        ConfigError, DataError: nothing of that name; a fault in its rows.
+    """
+    kind, _, split = name.partition(":")
+    if kind == "cnli-tr":
+        return read_cnli(_real(name, folder) / "turkish" / "cnli_tr" / f"{split}.tsv.gz", name)
+    return read_triplets(name, columns)
+
+
+def general_set(name: str, folder: Path | None = None) -> ScoredPairs | RetrievalSet:
+    """A set outside the training domain: ``stsb-tr:dev``, ``tquad:dev``, a table of scored pairs, any retrieval set.
+
+    Raises:
+        ConfigError, DataError: nothing of that name; a fault in its rows.
+    """
+    kind, _, split = name.partition(":")
+    if kind == "stsb-tr":
+        return read_scored(_real(name, folder) / "turkish" / "stsb_tr" / f"{split}.tsv", name)
+    if Path(name.removesuffix(".gz")).suffix in (".jsonl", ".csv", ".tsv", ".parquet"):
+        return read_scored(name)
+    return retrieval_set(name, folder)
+
+
+def gendered(name: str, folder: Path | None = None) -> GenderedTitles:
+    """Titles in masculine and feminine form: ``esco-gender:de`` (also es, fr).
+
+    Raises:
+        ConfigError, DataError: nothing of that name; no label holds both forms.
+    """
+    kind, _, language = name.partition(":")
+    if kind != "esco-gender" or not language:
+        raise ConfigError(f"'{name}': unknown titles. Wanted esco-gender:LANGUAGE, as in esco-gender:de.")
+    return gendered_titles(name, concepts(f"esco:{language}", folder))
 
 
 def named_sets(asked: Sequence[str]) -> tuple[list[str], Path | None]:

@@ -9,6 +9,7 @@ from sentence_transformers import SentenceTransformer, SentenceTransformerTraini
 
 from tutelage.encode.models import load_model
 from tutelage.errors import ConfigError
+from tutelage.evaluate.checks import Checks, load_checks
 from tutelage.evaluate.retrieval import key_name
 from tutelage.guide.store import GuideStore
 from tutelage.records import sources
@@ -120,6 +121,19 @@ def evaluation_sets(recipe: EvaluateRecipe, data: DataRecipe, folder: Path | Non
 
 def _evaluation_set(name: str, data: DataRecipe, folder: Path | None) -> RetrievalSet:
     return sources.retrieval_set(name, folder, share=data.held_out, seed=data.seed)
+
+
+def checks(recipe: Recipe, folder: Path | None) -> Checks:
+    """What the model is judged by beside retrieval.
+
+    Raises:
+        ConfigError, DataError: a set cannot be had; a guard that has nothing to go by.
+    """
+    needs = {"evaluate.general": recipe.evaluate.general, "training.evaluate_every": recipe.training.evaluate_every}
+    if recipe.training.guard and (missing := [key for key, value in needs.items() if not value]):
+        raise ConfigError(f"training.guard: needs {' and '.join(missing)}. Set that, or training.guard=false.")
+    triplets = [(source.source, source.columns) for source in recipe.evaluate.triplets]
+    return load_checks(folder, triplets=triplets, general=recipe.evaluate.general, gender=recipe.evaluate.gender)
 
 
 def guide_store(recipe: Recipe, texts: Iterable[str], own: Path, *, overwrite: bool) -> GuideStore | None:

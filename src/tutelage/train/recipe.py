@@ -129,6 +129,7 @@ class TrainingRecipe(Record):
     log_every: PositiveInt = 10  # steps
     evaluate_every: PositiveInt | None = None  # steps; null: before and after only
     save_every: PositiveInt | None = None  # steps between checkpoints for --resume; null: none
+    guard: bool = False  # end with the last evaluated weights under which no set of evaluate.general had fallen
     report_to: tuple[str, ...] = ("tensorboard",)
 
     @model_validator(mode="after")
@@ -145,6 +146,18 @@ class BestRecipe(Record):
     metric: str | None = None  # default: evaluate.main
 
 
+class TripletSource(Record):
+    """Triplets to be judged by; a name alone stands for one with the usual columns."""
+
+    source: str  # cnli-tr:dev, a .jsonl/.csv/.tsv/.parquet file, a hub dataset
+    columns: tuple[str, str, str] = ("anchor", "positive", "negative")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, given: Any) -> Any:
+        return {"source": given} if isinstance(given, str) else given
+
+
 class EvaluateRecipe(Record):
     """What the model is judged on, before and after."""
 
@@ -153,6 +166,11 @@ class EvaluateRecipe(Record):
     metrics: tuple[str, ...] = DEFAULT_METRICS
     main: str = "map"  # the one that tables go by
     best: BestRecipe | None = None  # keep the best checkpoint; needs training.evaluate_every
+    triplets: tuple[TripletSource, ...] = ()  # strict cosine accuracy at every width of loss.dims
+    general: tuple[
+        str, ...
+    ] = ()  # outside the training domain, watched for forgetting: stsb-tr:dev, tquad:dev, a table
+    gender: tuple[str, ...] = ()  # masculine against feminine titles: esco-gender:de
 
     @property
     def measured(self) -> tuple[str, ...]:

@@ -13,11 +13,16 @@ from sentence_transformers import SentenceTransformer
 
 from tutelage.encode.models import load_model, resolve_model
 from tutelage.errors import ConfigError
+from tutelage.evaluate.checks import compare_checks, run_checks
+from tutelage.evaluate.general import warnings_of
+from tutelage.evaluate.per_query import AFTER, BEFORE, PER_QUERY, save_per_query
 from tutelage.evaluate.report import REPORT, compare, provenance, write_json
 from tutelage.evaluate.retrieval import RetrievalEvaluator, RetrievalResult
+from tutelage.evaluate.triplet import TripletEvaluator
 from tutelage.export.card import complete_card
 from tutelage.records.retrieval import RetrievalSet
 from tutelage.train import build, history
+from tutelage.train.guard import KEPT, ForgettingGuard, outcome
 from tutelage.train.history import HistoryFile
 from tutelage.train.recipe import Recipe, load_recipe
 from tutelage.train.trainer import GuidedTrainer
@@ -35,7 +40,8 @@ def run_recipe(
     say: Say = lambda line: None,
     quiet: bool = True,
 ) -> dict[str, Any]:
-    """Train as the recipe says and write the output folder: ``model/``, ``report.json``, ``recipe.yaml``.
+    """Train as the recipe says and write the output folder: ``model/``, ``report.json``, ``per_query.parquet``,
+    ``recipe.yaml``.
 
     The report is written last, so a folder with a report holds a finished run.
 
@@ -55,6 +61,7 @@ def run_recipe(
     """
     output = recipe.output
     sets, train = prepare(recipe, folder, overwrite=overwrite or resume)
+    checks = build.checks(recipe, folder)
     checkpoint = _checkpoint(recipe) if resume else None
     seconds: dict[str, float] = {}
 
@@ -64,9 +71,11 @@ def run_recipe(
         store = build.guide_store(recipe, build.texts_of(train), output / GUIDE, overwrite=overwrite)
     measure = recipe.evaluate
     evaluators = [RetrievalEvaluator(retrieval, metrics=measure.measured, main=measure.main) for retrieval in sets]
-    say(f"evaluation before: {', '.join(retrieval.name for retrieval in sets)}")
+    triplets = [TripletEvaluator(each, recipe.loss.dims) for each in checks.triplets]
+    say(f"evaluation before: {', '.join([*(retrieval.name for retrieval in sets), *checks.names])}")
     with _timed(seconds, "evaluate_before"):
         before = _measure(model, evaluators)
+        checked = run_checks(model, checks, recipe.loss.dims)
 
     if overwrite and not resume:
         _remove_run(output)
@@ -81,27 +90,41 @@ def run_recipe(
         loss=loss,
         group_column=recipe.loss.group,
         rows_in_use=recipe.training.rows_in_use,
-        evaluator=evaluators if recipe.training.evaluate_every else None,
+        evaluator=[*evaluators, *triplets] if recipe.training.evaluate_every else None,
         callbacks=[HistoryFile(output / history.FILE)],
     )
+    guard = None
+    if recipe.training.guard:
+        guard = ForgettingGuard(
+            model, checks.general, checked.general, output / build.CHECKPOINTS / KEPT, resume=resume
+        )
+        trainer.add_callback(guard)
     say(f"training: {len(trainer.get_train_dataloader())} batches of {recipe.sampling.batch_size} an epoch")
     with _timed(seconds, "train"):
         trainer.train(resume_from_checkpoint=checkpoint)
+        guarded = guard.settle() if guard else None
+    if guarded:
+        say(outcome(guarded))
     say("evaluation after")
     with _timed(seconds, "evaluate_after"):
         after = _measure(model, evaluators, trainer)
+        beside = compare_checks(checked, run_checks(model, checks, recipe.loss.dims))
+    for line in warnings_of(beside["general"]):
+        say(line)
 
     report = {
         "name": recipe.name,
         **provenance(),
         **compare(before, after),
-        "training": _training(trainer),
+        **{kind: figures for kind, figures in beside.items() if figures},
+        "training": _training(trainer) | ({"guard": guarded} if guarded else {}),
         "history": history.evaluations(
             trainer.state.log_history, [retrieval.name for retrieval in sets], measure.measured
         ),
         "seconds": {stage: round(spent, 1) for stage, spent in seconds.items()},
         "recipe": recipe.model_dump(mode="json"),
     }
+    save_per_query(output / PER_QUERY, {BEFORE: before.values(), AFTER: after.values()})
     _save_model(model, output / MODEL, report, recipe)
     write_json(output / REPORT, report)
     return report
@@ -136,7 +159,7 @@ def prepare(
 
 def _remove_run(output: Path) -> None:
     """What an earlier run wrote here, the report first; the guide store stays, its fingerprint decides of its use."""
-    for file in (REPORT, history.FILE):
+    for file in (REPORT, PER_QUERY, history.FILE):
         (output / file).unlink(missing_ok=True)
     for part in (MODEL, build.CHECKPOINTS):
         shutil.rmtree(output / part, ignore_errors=True)
