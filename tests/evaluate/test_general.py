@@ -8,7 +8,15 @@ from scipy.stats import spearmanr
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.evaluation import EmbeddingSimilarityEvaluator
 
-from tutelage.evaluate.general import GeneralResult, evaluate_general, fell, retained, spearman, warnings_of
+from tutelage.evaluate.general import (
+    GeneralEvaluator,
+    GeneralResult,
+    evaluate_general,
+    fell,
+    retained,
+    spearman,
+    warnings_of,
+)
 from tutelage.evaluate.retrieval import evaluate_retrieval
 from tutelage.evaluate.significance import paired_differences
 from tutelage.records.retrieval import RetrievalSet
@@ -43,6 +51,10 @@ def test_scored_pairs_give_the_spearman_of_sentence_transformers(tiny: SentenceT
     pairs = ScoredPairs("sts", texts[:30], texts[30:], random.integers(0, 6, 30).astype(float).tolist())
     stock = EmbeddingSimilarityEvaluator(pairs.left, pairs.right, pairs.scores, main_similarity="cosine")
     assert evaluate_general(tiny, pairs).score == pytest.approx(stock(tiny)["spearman_cosine"], abs=1e-6)
+    stock.name = "sts"
+    evaluator = GeneralEvaluator(pairs)
+    assert evaluator(tiny) == {"sts_spearman_cosine": evaluate_general(tiny, pairs).score}
+    assert evaluator.primary_metric in stock(tiny)
 
 
 def test_a_retrieval_set_gives_its_map_and_keeps_its_clusters(tiny: SentenceTransformer) -> None:
@@ -52,6 +64,7 @@ def test_a_retrieval_set_gives_its_map_and_keeps_its_clusters(tiny: SentenceTran
     found = evaluate_general(tiny, retrieval)
     assert (found.metric, found.cluster) == ("map", ["p", "p"])
     assert found.score == evaluate_retrieval(tiny, retrieval).means["map"]
+    assert GeneralEvaluator(retrieval)(tiny) == {"qa_cosine_map": found.score}
 
 
 def test_a_fall_beyond_its_interval_warns_and_a_rise_does_not() -> None:

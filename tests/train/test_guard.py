@@ -4,10 +4,11 @@ import json
 
 import pytest
 import torch
+from sentence_transformers import SentenceTransformer
 from transformers import TrainerState
 
 from tutelage.errors import ConfigError
-from tutelage.evaluate.general import evaluate_general
+from tutelage.evaluate.general import GeneralEvaluator, evaluate_general
 from tutelage.records.scored import ScoredPairs
 from tutelage.train.guard import ForgettingGuard, outcome
 from tutelage.train.recipe import load_recipe
@@ -35,31 +36,36 @@ def weights(model):
     return {name: weight.clone() for name, weight in model.state_dict().items()}
 
 
-def at(step):
-    state = TrainerState()
-    state.global_step = step
-    return state
+def at(step, **more):
+    return TrainerState(global_step=step, **more)
 
 
 @pytest.fixture
 def guard(tiny, pairs, tmp_path):
-    return ForgettingGuard(tiny, [pairs], [evaluate_general(tiny, pairs)], tmp_path / "kept")
+    return ForgettingGuard(tiny, [GeneralEvaluator(pairs)], [evaluate_general(tiny, pairs)], tmp_path / "kept")
+
+
+def evaluated(guard, step, **state):
+    """What the trainer does every so many steps."""
+    for evaluator in guard.general:
+        evaluator(guard.model)
+    guard.on_evaluate(None, at(step, **state), None)
 
 
 def test_the_last_weights_that_had_not_forgotten_come_back(guard, tiny):
-    guard.on_evaluate(None, at(2), None)
+    evaluated(guard, 2)
     with torch.no_grad():
         next(tiny.parameters())[0] += 1e-6
     good = weights(tiny)
-    guard.on_evaluate(None, at(4), None)
+    evaluated(guard, 4)
     spoil(tiny)
-    guard.on_evaluate(None, at(6), None)
+    evaluated(guard, 6)
     assert guard.settle() == {"fell": True, "step": 4}
     torch.testing.assert_close(weights(tiny), good, rtol=0, atol=0)
 
 
 def test_last_weights_that_forgot_nothing_stay(guard, tiny):
-    guard.on_evaluate(None, at(2), None)
+    evaluated(guard, 2)
     with torch.no_grad():
         next(tiny.parameters())[0] += 1e-6
     last = weights(tiny)
@@ -70,13 +76,20 @@ def test_last_weights_that_forgot_nothing_stay(guard, tiny):
 def test_without_anything_kept_the_last_weights_stay_and_it_is_told(guard, tiny):
     spoil(tiny)
     last = weights(tiny)
-    guard.on_evaluate(None, at(2), None)
+    evaluated(guard, 2)
     settled = guard.settle()
     assert settled == {"fell": True, "step": None}
     torch.testing.assert_close(weights(tiny), last, rtol=0, atol=0)
     assert outcome(settled) == (
         "guard: the last weights have forgotten, and so had those of every evaluation; they stay all the same"
     )
+
+
+def test_one_process_of_several_keeps(guard):
+    evaluated(guard, 2, is_world_process_zero=False)
+    assert not guard.folder.exists()
+    evaluated(guard, 2)
+    assert guard.folder.exists()
 
 
 def test_what_it_did_is_one_line():
@@ -87,9 +100,9 @@ def test_what_it_did_is_one_line():
 
 
 @pytest.mark.parametrize("resume", [False, True])
-def test_only_a_resumed_run_goes_on_with_what_an_earlier_one_kept(guard, tiny, pairs, resume):
-    guard.on_evaluate(None, at(2), None)
-    again = ForgettingGuard(tiny, [pairs], guard.before, guard.folder, resume=resume)
+def test_only_a_resumed_run_goes_on_with_what_an_earlier_one_kept(guard, tiny, resume):
+    evaluated(guard, 2)
+    again = ForgettingGuard(tiny, guard.general, guard.before, guard.folder, resume=resume)
     spoil(tiny)
     assert again.settle() == {"fell": True, "step": 2 if resume else None}
 
@@ -115,6 +128,25 @@ def test_a_run_that_forgets_at_once_keeps_nothing_and_one_that_does_not_needs_no
     rough = run_recipe(recipe(*sets, "training.learning_rate=0.3", "training.warmup=0"), overwrite=True)
     assert rough["training"]["guard"] == {"fell": True, "step": None}
     assert rough["general"]["sts"]["warn"]
+
+
+def test_a_run_ends_with_the_kept_weights_where_its_last_ones_forgot(recipe, tmp_path, monkeypatch):
+    verdicts = iter([True, False, True, True, True])  # four evaluations, and one at the end
+    monkeypatch.setattr(ForgettingGuard, "fell", lambda self: next(verdicts))
+    sets = [f"evaluate.general=[{tmp_path / 'sts.tsv'}]", "training.evaluate_every=1", "training.save_every=2"]
+    report = run_recipe(recipe(*sets))
+    assert report["training"]["guard"] == {"fell": True, "step": 2}
+    checkpoints = tmp_path / "run" / "checkpoints"
+    folders = [
+        tmp_path / "run" / "model",
+        checkpoints / "kept",
+        checkpoints / "checkpoint-2",
+        checkpoints / "checkpoint-4",
+    ]
+    ended, kept, second, last = (weights(SentenceTransformer(str(folder), device="cpu")) for folder in folders)
+    torch.testing.assert_close(ended, kept, rtol=0, atol=0)
+    torch.testing.assert_close(ended, second, rtol=0, atol=0)
+    assert any(not torch.equal(weight, last[name]) for name, weight in ended.items()), "nothing was learned"
 
 
 @pytest.mark.parametrize(

@@ -202,4 +202,6 @@ def test_a_run_is_judged_beside_retrieval_and_says_what_it_forgot(short, general
     assert "gender" not in report
     (warning,) = [line for line in said if line.startswith("forgotten")]
     assert warning.startswith("forgotten: sts fell from ")
-    assert "dev-8d_cosine_accuracy" in (tmp_path / "run" / "model" / "README.md").read_text()
+    card = (tmp_path / "run" / "model" / "README.md").read_text()
+    assert "dev-8d_cosine_accuracy" in card
+    assert "sts_spearman_cosine" in card

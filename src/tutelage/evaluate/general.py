@@ -8,9 +8,10 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import bootstrap, rankdata
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.evaluation import SentenceEvaluator
 
 from tutelage.encode.encoder import encode
-from tutelage.evaluate.retrieval import evaluate_retrieval
+from tutelage.evaluate.retrieval import evaluate_retrieval, key_name
 from tutelage.evaluate.significance import paired_differences
 from tutelage.records.retrieval import RetrievalSet
 from tutelage.records.scored import ScoredPairs
@@ -84,6 +85,31 @@ def evaluate_general(
     cosine = (left.astype(np.float64) * right).sum(1)
     rows = [str(row) for row in range(len(cosine))]
     return GeneralResult(general.name, SPEARMAN, cosine, np.array(general.scores, dtype=float), rows)
+
+
+class GeneralEvaluator(SentenceEvaluator):
+    """A general set as sentence-transformers' trainer wants it: its score under the key of the stock evaluator.
+
+    That is ``{name}_spearman_cosine`` of scored pairs, ``{name}_cosine_map`` of a retrieval set. ``result`` keeps the
+    values of the last call.
+    """
+
+    def __init__(self, general: ScoredPairs | RetrievalSet):
+        super().__init__()
+        self.general = general
+        figure = f"cosine_{MAP}" if isinstance(general, RetrievalSet) else f"{SPEARMAN}_cosine"
+        self.name = key_name(general.name)
+        self.primary_metric = self.key = f"{self.name}_{figure}"
+        self.result: GeneralResult | None = None
+
+    def __call__(  # type: ignore[override]  # the base admits any model; these sets need one of texts
+        self, model: SentenceTransformer, output_path: str | None = None, epoch: Any = -1, steps: int = -1
+    ) -> dict[str, float]:
+        """The score, which also goes to the model's card."""
+        self.result = evaluate_general(model, self.general)
+        values = {self.key: self.result.score}
+        self.store_metrics_in_model_card_data(model, values, epoch, steps)
+        return values
 
 
 def retained(before: GeneralResult, after: GeneralResult, *, draws: int = DRAWS, seed: int = 0) -> Retained:

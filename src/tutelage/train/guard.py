@@ -9,10 +9,8 @@ from typing import Any
 from sentence_transformers import SentenceTransformer
 from transformers import TrainerCallback
 
-from tutelage.evaluate.general import GeneralResult, evaluate_general, fell
+from tutelage.evaluate.general import GeneralEvaluator, GeneralResult, fell
 from tutelage.evaluate.report import write_json
-from tutelage.records.retrieval import RetrievalSet
-from tutelage.records.scored import ScoredPairs
 
 KEPT, STEP = "kept", "step.json"
 
@@ -22,7 +20,7 @@ class ForgettingGuard(TrainerCallback):
 
     Args:
         model: the model that is trained.
-        general: sets outside the training domain.
+        general: the sets outside the training domain, as the trainer evaluates them (it must, before the guard looks).
         before: what the untrained model reached on them, in their order.
         folder: where the weights are kept; only a run that is resumed goes on with those of an earlier one.
         resume: whether this is such a run.
@@ -31,7 +29,7 @@ class ForgettingGuard(TrainerCallback):
     def __init__(
         self,
         model: SentenceTransformer,
-        general: Sequence[ScoredPairs | RetrievalSet],
+        general: Sequence[GeneralEvaluator],
         before: Sequence[GeneralResult],
         folder: Path,
         *,
@@ -42,13 +40,13 @@ class ForgettingGuard(TrainerCallback):
             shutil.rmtree(folder, ignore_errors=True)
 
     def fell(self) -> bool:
-        """Whether the model, as it is now, does worse on any general set."""
-        now = [evaluate_general(self.model, general, progress=False) for general in self.general]
+        """Whether any general set had fallen when the trainer last evaluated it."""
+        now = [evaluator.result for evaluator in self.general if evaluator.result is not None]
         return fell(self.before, now)
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Keep the weights of this step, unless something was forgotten."""
-        if not self.fell():
+        if state.is_world_process_zero and not self.fell():
             work = self.folder.with_name(f".{self.folder.name}.partial")
             shutil.rmtree(work, ignore_errors=True)
             self.model.save_pretrained(str(work), create_model_card=False)
@@ -62,6 +60,8 @@ class ForgettingGuard(TrainerCallback):
         Returns:
             ``fell``: whether the last weights did; ``step``: that of the weights that were put back, None if none were.
         """
+        for evaluator in self.general:
+            evaluator(self.model)
         if not self.fell():
             return {"fell": False, "step": None}
         if not (self.folder / STEP).is_file():

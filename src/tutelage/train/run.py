@@ -14,7 +14,7 @@ from sentence_transformers import SentenceTransformer
 from tutelage.encode.models import load_model, resolve_model
 from tutelage.errors import ConfigError
 from tutelage.evaluate.checks import compare_checks, run_checks
-from tutelage.evaluate.general import warnings_of
+from tutelage.evaluate.general import GeneralEvaluator, warnings_of
 from tutelage.evaluate.per_query import AFTER, BEFORE, PER_QUERY, save_per_query
 from tutelage.evaluate.report import REPORT, compare, provenance, write_json
 from tutelage.evaluate.retrieval import RetrievalEvaluator, RetrievalResult
@@ -72,6 +72,7 @@ def run_recipe(
     measure = recipe.evaluate
     evaluators = [RetrievalEvaluator(retrieval, metrics=measure.measured, main=measure.main) for retrieval in sets]
     triplets = [TripletEvaluator(each, recipe.loss.dims) for each in checks.triplets]
+    general = [GeneralEvaluator(each) for each in checks.general]
     say(f"evaluation before: {', '.join([*(retrieval.name for retrieval in sets), *checks.names])}")
     with _timed(seconds, "evaluate_before"):
         before = _measure(model, evaluators)
@@ -90,14 +91,12 @@ def run_recipe(
         loss=loss,
         group_column=recipe.loss.group,
         rows_in_use=recipe.training.rows_in_use,
-        evaluator=[*evaluators, *triplets] if recipe.training.evaluate_every else None,
+        evaluator=[*evaluators, *triplets, *general] if recipe.training.evaluate_every else None,
         callbacks=[HistoryFile(output / history.FILE)],
     )
     guard = None
     if recipe.training.guard:
-        guard = ForgettingGuard(
-            model, checks.general, checked.general, output / build.CHECKPOINTS / KEPT, resume=resume
-        )
+        guard = ForgettingGuard(model, general, checked.general, output / build.CHECKPOINTS / KEPT, resume=resume)
         trainer.add_callback(guard)
     say(f"training: {len(trainer.get_train_dataloader())} batches of {recipe.sampling.batch_size} an epoch")
     with _timed(seconds, "train"):
