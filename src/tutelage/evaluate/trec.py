@@ -159,4 +159,6 @@ def _refuse_faults(retrieval: RetrievalSet, run: Run) -> None:
 def _refuse_blanks(path: str | Path, ids: Iterable[str]) -> None:
     for each in ids:
         if not each or each.split() != [each]:
-            raise DataError(f"{path}: id '{each}' cannot stand in a TREC file, whose fields end at white space. Rename it.")
+            raise DataError(
+                f"{path}: id '{each}' cannot stand in a TREC file, whose fields end at white space. Rename it."
+            )

@@ -146,9 +146,7 @@ def translations_set(name: str, queries: Iterable[Label], corpus: Iterable[Label
     """
     texts, concepts, _ = _by_text(queries)
     entries, _, members = _by_text(corpus)
-    relevance = {
-        key: frozenset().union(*(members.get(c, ()) for c in owners)) for key, owners in concepts.items()
-    }
+    relevance = {key: frozenset().union(*(members.get(c, ()) for c in owners)) for key, owners in concepts.items()}
     relevance = {key: right for key, right in relevance.items() if right}
     return RetrievalSet(
         name,

@@ -1,4 +1,4 @@
-"""Data by name: `sample:en`, `esco:en,de`, `talentclef:en`, `esco-heldout:en`, `esco-mix:en-de`, or a path of one's own.
+"""Data by name: `sample:en`, `esco:en,de`, `talentclef:en`, `esco-heldout:en`, `esco-mix:en-de`, or a path of yours.
 
 Real data lies in the folder that ``--data`` or ``TUTELAGE_DATA`` names, laid out as::
 
