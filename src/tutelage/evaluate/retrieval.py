@@ -59,14 +59,7 @@ class EncodedSet:
     dim: int | None = None
 
     def at(self, dim: int) -> "EncodedSet":
-        """The same at a smaller width: the first ``dim`` numbers of each vector, scaled to length 1 again.
-
-        Raises:
-            ConfigError: the vectors are not that wide.
-        """
-        width = self.queries.shape[1]
-        if not 1 <= dim <= width:
-            raise ConfigError(f"dim {dim}: the model's vectors are {width} wide. Give a dim from 1 to {width}.")
+        """The same at a smaller width: the first ``dim`` numbers of each vector, scaled to length 1 again."""
         queries, corpus = (
             torch.nn.functional.normalize(vectors[:, :dim], dim=1) for vectors in (self.queries, self.corpus)
         )
@@ -162,8 +155,21 @@ def evaluate_dims(
     Raises:
         ConfigError: a width that the model's vectors do not have.
     """
+    refuse_dims(model, dims)
     encoded = encode_set(model, retrieval, ties=ties, progress=progress)
     return [measure(encoded.at(dim), metrics) for dim in dims]
+
+
+def refuse_dims(model: SentenceTransformer, dims: Sequence[int]) -> None:
+    """Raise, before anything is encoded, when a width is not one of the model's.
+
+    Raises:
+        ConfigError: the first such width.
+    """
+    width = model.get_embedding_dimension() or 0
+    for dim in dims:
+        if not 1 <= dim <= width:
+            raise ConfigError(f"dim {dim}: the model's vectors are {width} wide. Give a dim from 1 to {width}.")
 
 
 class RetrievalEvaluator(SentenceEvaluator):

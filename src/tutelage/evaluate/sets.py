@@ -7,7 +7,7 @@ from sentence_transformers import SentenceTransformer
 
 from tutelage.errors import ConfigError
 from tutelage.evaluate.metrics import DEFAULT_METRICS
-from tutelage.evaluate.retrieval import RetrievalResult, encode_set, key_name, measure
+from tutelage.evaluate.retrieval import RetrievalResult, encode_set, key_name, measure, refuse_dims
 from tutelage.evaluate.trec import DEPTH, run_of, write_qrels, write_run
 from tutelage.records.retrieval import RetrievalSet
 
@@ -35,6 +35,7 @@ def evaluate_sets(
     Raises:
         ConfigError: a width that the model lacks, or ``folder`` is a file.
     """
+    refuse_dims(model, dims)
     if folder is not None:
         if folder.exists() and not folder.is_dir():
             raise ConfigError(f"output {folder}: a file, where a folder was wanted. Give another output.")
