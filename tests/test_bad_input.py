@@ -246,6 +246,40 @@ def test_unknown_metric(refused, metric):
     assert refused("evaluate", MINILM, "--metric", metric).startswith(f"ConfigError: metric '{metric}': ")
 
 
+@pytest.mark.parametrize("words", [[], [MINILM, "--run", "x.run"]])
+def test_neither_or_both_of_model_and_run(refused, words):
+    assert refused("evaluate", *words) == (
+        "ConfigError: evaluate: wanted a model, or --run with a run file, and not both. Give one of them."
+    )
+
+
+@pytest.mark.parametrize("words", [["--data", "sample-heldout:en"], ["--dim", "3"], ["--out", "x"]])
+def test_a_run_goes_with_one_set_and_nothing_else(refused, words):
+    assert refused("evaluate", "--run", "x.run", "--data", "sample-heldout:de", *words) == (
+        "ConfigError: evaluate: --run goes with one --data set, and without --dim and --out. Give no more."
+    )
+
+
+def test_a_run_of_another_set(tmp_path, refused):
+    (tmp_path / "x.run").write_text("q1 Q0 d1 1 0.5 x\n")
+    assert refused("evaluate", "--run", str(tmp_path / "x.run"), "--data", "sample-heldout:en").startswith(
+        "DataError: sample-heldout:en: the run names 1 unknown query id (first: 'q1'); "
+    )
+
+
+def test_a_run_that_is_not_there(tmp_path, refused):
+    assert refused("evaluate", "--run", str(tmp_path / "x.run"), "--data", "sample-heldout:en") == (
+        f"DataError: {tmp_path / 'x.run'}: no such file. Give the path of an existing file."
+    )
+
+
+def test_a_dim_that_the_model_lacks(refused, monkeypatch):
+    monkeypatch.setattr("transformers.utils.logging._tqdm_active", False)  # as in foreign_store
+    assert refused("evaluate", MINILM, "--data", "sample-heldout:en", "--dim", "385") == (
+        "ConfigError: dim 385: the model's vectors are 384 wide. Give a dim from 1 to 384."
+    )
+
+
 def test_empty_query(refused):
     assert refused("search", MINILM, "nurse", " ") == "ConfigError: search: an empty query. Give a text to look for."
 

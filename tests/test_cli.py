@@ -7,6 +7,7 @@ import pytest
 
 from tutelage import cli
 from tutelage.encode.models import MINILM
+from tutelage.records.sources import retrieval_set
 
 
 @pytest.fixture
@@ -35,6 +36,28 @@ def test_evaluate_prints_json_and_nothing_else(tutelage, capsys):
     assert tutelage("evaluate", MINILM, "--data", "sample-heldout:en", "--metric", "map", "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert 0.5 < found["metrics"]["sample-heldout:en"]["map"] < 0.8
+
+
+def test_evaluate_shows_every_dim(tutelage, capsys):
+    assert tutelage("evaluate", MINILM, "--data", "sample-mix:en-de", "--dim", "384", "--dim", "32", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    whole, dims = found["metrics"]["sample-mix:en-de"], found["dims"]["sample-mix:en-de"]
+    assert dims["384"]["map"] == pytest.approx(whole["map"], abs=1e-4)
+    assert dims["32"]["map"] < whole["map"]
+    assert tutelage("evaluate", MINILM, "--data", "sample-mix:en-de", "--dim", "32", "--metric", "map") == 0
+    assert "sample-mix:en-de at 32" in capsys.readouterr().out
+
+
+def test_evaluate_judges_a_run_without_a_model_and_says_what_it_lacks(tutelage, capsys, tmp_path):
+    held_out = retrieval_set("sample-heldout:en")
+    query, right = next(iter(held_out.relevance.items()))
+    (tmp_path / "mine.run").write_text(f"{query} Q0 {min(right)} 1 0.5 mine\n")
+    words = "evaluate", "--run", str(tmp_path / "mine.run"), "--data", "sample-heldout:en", "--metric", "mrr", "--json"
+    assert tutelage(*words) == 0
+    said = capsys.readouterr()
+    count = len(held_out.queries)
+    assert json.loads(said.out)["metrics"] == {"sample-heldout:en": {"mrr": pytest.approx(1 / count)}}
+    assert said.err == f"note: {count - 1} of {count} queries are not in the run and count 0.\n"
 
 
 def test_search_finds_a_synonym_and_prints_its_concept(tutelage, capsys):

@@ -12,8 +12,17 @@ from hypothesis import strategies as st
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator, SequentialEvaluator
 
+from tutelage.errors import ConfigError, DataError
 from tutelage.evaluate.metrics import per_query
-from tutelage.evaluate.retrieval import RetrievalEvaluator, evaluate_retrieval, key_name, ranks_of_relevant
+from tutelage.evaluate.ranking import ranks_of_relevant
+from tutelage.evaluate.retrieval import (
+    TOP,
+    RetrievalEvaluator,
+    encode_set,
+    evaluate_dims,
+    evaluate_retrieval,
+    key_name,
+)
 from tutelage.records.retrieval import RetrievalSet
 from tutelage.records.sources import retrieval_set
 
@@ -30,6 +39,9 @@ class Spelled(torch.nn.Module):
 
     def get_embedding_dimension(self) -> int:
         return 4
+
+
+whole = Spelled.forward
 
 
 @pytest.fixture
@@ -144,7 +156,8 @@ def test_tiles_change_nothing(elements: int, monkeypatch: pytest.MonkeyPatch) ->
     queries, corpus = (torch.from_numpy(random.integers(-1, 2, (n, 3)).astype(float)) for n in (11, 25))
     arguments = queries, corpus, [[row, row + 3] for row in range(11)], [row * (-1) ** row for row in range(11)]
     want = ranks_of_relevant(*arguments)
-    monkeypatch.setattr("tutelage.evaluate.retrieval.SCORES_AT_ONCE", elements)
+    monkeypatch.setattr("tutelage.evaluate.ranking.SCORES_AT_ONCE", elements)
+    monkeypatch.setattr("tutelage.evaluate.ranking.LEAST_QUERIES", 1)
     np.testing.assert_array_equal(ranks_of_relevant(*arguments), want)
 
 
@@ -208,6 +221,98 @@ def test_evaluators_serve_in_a_sequential_evaluator(spelled: SentenceTransformer
     want = values["talentclef-en_cosine_map"] + values["mine_cosine_map"]
     assert values["sequential_score"] == pytest.approx(want)
     assert spelled.model_card_data.eval_results_dict[one] == one(spelled)
+
+
+def test_the_first_entries_are_kept_with_their_scores(spelled: SentenceTransformer) -> None:
+    retrieval = RetrievalSet(
+        "top", {"q": "++++", "none": "++++"}, {"a": "+---", "b": "+++-", "c": "+--+"}, {"q": frozenset({"c"})}
+    )
+    assert evaluate_retrieval(spelled, retrieval).top == [[("b", 0.5), ("c", 0.0), ("a", -0.5)]]
+
+
+def test_no_more_than_ten_first_entries_and_never_the_querys_own(spelled: SentenceTransformer) -> None:
+    texts = spelled_set(0, 1, 30, 1).corpus
+    pairs = {entry: frozenset({other}) for entry, other in zip(texts, [*texts][1:], strict=False)}
+    result = evaluate_retrieval(spelled, RetrievalSet("own", texts, texts, pairs, exclude_self=True))
+    assert {len(top) for top in result.top} == {TOP}
+    assert all(query not in dict(top) for query, top in zip(result.queries, result.top, strict=True))
+    two = {"a": "++++", "b": "++++"}
+    result = evaluate_retrieval(spelled, RetrievalSet("two", two, two, {"a": frozenset("b")}, exclude_self=True))
+    assert result.top == [[("b", 1.0)]]
+
+
+def oracle_at(dim: int, model: SentenceTransformer, retrieval: RetrievalSet) -> dict[str, float]:
+    evaluator = InformationRetrievalEvaluator(
+        retrieval.queries,
+        retrieval.corpus,
+        {query: set(entries) for query, entries in retrieval.relevance.items()},
+        truncate_dim=dim,
+        write_csv=False,
+    )
+    return {key.removeprefix("cosine_"): figure for key, figure in evaluator(model).items()}
+
+
+@pytest.mark.parametrize("dim", [1, 4])  # elsewhere lengths are no powers of two, and rounding would decide ties
+def test_a_dim_is_sentence_transformers_truncation_under_ties(dim: int, spelled: SentenceTransformer) -> None:
+    retrieval = spelled_set(1, 40, 300, 30)
+    want = oracle_at(dim, spelled, retrieval)
+    (got,) = evaluate_dims(spelled, retrieval, [dim], metrics=list(want), ties="id")
+    assert got.means == pytest.approx(want, abs=1e-9)
+    assert got.dim == dim
+
+
+@pytest.mark.parametrize("dim", [2, 7, 16])
+def test_a_dim_is_sentence_transformers_truncation_of_any_vectors(dim: int, tiny: SentenceTransformer) -> None:
+    random = np.random.default_rng(dim)
+    words = sorted({"".join(random.choice([*"abcdefgh"], 8)) for _ in range(90)})
+    corpus = {f"d{place}": word for place, word in enumerate(words[20:])}
+    retrieval = RetrievalSet(
+        "words",
+        {f"q{place}": word for place, word in enumerate(words[:20])},
+        corpus,
+        {f"q{place}": frozenset(random.choice([*corpus], 5, replace=False)) for place in range(20)},
+    )
+    want = oracle_at(dim, tiny, retrieval)
+    (got,) = evaluate_dims(tiny, retrieval, [dim], metrics=list(want), ties="id")
+    assert got.means == pytest.approx(want, abs=1e-9)
+
+
+def test_all_dims_come_from_one_encode(spelled: SentenceTransformer, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    monkeypatch.setattr(Spelled, "forward", lambda self, features: calls.append(1) or whole(self, features))
+    retrieval = spelled_set(2, 10, 20, 5)
+    evaluate_retrieval(spelled, retrieval)
+    once = len(calls)
+    results = evaluate_dims(spelled, retrieval, [4, 3, 2, 1])
+    assert len(calls) == 2 * once
+    assert [result.dim for result in results] == [4, 3, 2, 1]
+    assert results[0].means == evaluate_retrieval(spelled, retrieval).means != results[3].means
+
+
+@pytest.mark.parametrize("dim", [0, -1, 5])
+def test_a_dim_that_the_model_lacks_is_refused(dim: int, spelled: SentenceTransformer) -> None:
+    with pytest.raises(ConfigError) as fault:
+        evaluate_dims(spelled, spelled_set(0, 9, 30, 4), [4, dim])
+    assert str(fault.value) == f"dim {dim}: the model's vectors are 4 wide. Give a dim from 1 to 4."
+
+
+@pytest.mark.parametrize("damage", [torch.nan, torch.inf])
+def test_vectors_that_are_not_numbers_are_refused(
+    damage: float, spelled: SentenceTransformer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged(self: Spelled, features: dict[str, Any]) -> dict[str, Any]:
+        vectors = whole(self, features)["sentence_embedding"].clone()
+        vectors[(features["input_ids"] == torch.tensor([1, 0, 1, 0])).all(1)] = damage
+        return {**features, "sentence_embedding": vectors}
+
+    monkeypatch.setattr(Spelled, "forward", damaged)
+    retrieval = RetrievalSet("bad", {"q": "++++"}, {"a": "+-+-", "b": "----"}, {"q": frozenset({"b"})})
+    with pytest.raises(DataError) as fault:
+        encode_set(spelled, retrieval)
+    assert str(fault.value) == (
+        "bad: the vectors of 1 of 3 texts are not numbers (first: '+-+-'). "
+        "The model's weights are damaged, or its precision is too low; load another."
+    )
 
 
 @pytest.mark.parametrize(("name", "want"), [("esco-heldout:en,de", "esco-heldout-en-de"), ("a/b", "a-b"), ("x", "x")])

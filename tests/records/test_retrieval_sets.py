@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tutelage.errors import DataError
 from tutelage.records.concepts import Label
-from tutelage.records.retrieval import RetrievalSet, labels_set, read_retrieval
+from tutelage.records.retrieval import RetrievalSet, labels_set, read_retrieval, translations_set
 
 FILES = {
     "queries": "q_id\tjobtitle\nq1\tNurse\nq2\tE\u0301leveuse\n",
@@ -222,3 +222,26 @@ def test_a_labels_set_equals_its_definition(found):
 def test_labels_without_any_partner_are_refused():
     with pytest.raises(DataError, match=r"^s: no query has a relevant entry"):
         labels_set("s", labels(c1="nurse", c2="welder"))
+
+
+def test_a_translations_set_asks_each_label_for_those_of_its_concept_in_the_other_language():
+    found = translations_set(
+        "mix",
+        labels(c1="nurse RN", c2="barista", c3="english", c4="nurse"),
+        labels(c1="Krankenpfleger", c2="barista Kaffeekoch", c4="Amme", c5="deutsch"),
+    )
+    assert by_text(found) == {
+        "nurse": {"Krankenpfleger", "Amme"},
+        "RN": {"Krankenpfleger"},
+        "barista": {"barista", "Kaffeekoch"},
+    }
+    assert set(found.corpus.values()) == {"Krankenpfleger", "barista", "Kaffeekoch", "Amme", "deutsch"}
+    assert not found.exclude_self
+    assert found.held_out
+    clusters = {found.queries[query]: cluster for query, cluster in found.cluster.items()}
+    assert clusters == {"nurse": "c1", "RN": "c1", "barista": "c2"}
+
+
+def test_languages_without_a_common_concept_are_refused():
+    with pytest.raises(DataError, match=r"^mix: no query has a relevant entry"):
+        translations_set("mix", labels(c1="nurse"), labels(c2="Amme"))

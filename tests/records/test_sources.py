@@ -156,7 +156,8 @@ def test_a_set_of_ones_own_is_its_path(folder):
 def test_a_name_that_means_no_set_is_refused_with_those_that_do(name):
     assert refused(ConfigError, sources.retrieval_set, name) == (
         f"'{name}': neither a set by name nor a folder. Names: sample-heldout:LANGUAGE, esco-heldout:LANGUAGE, "
-        "talentclef:LANGUAGE; a folder or zip holds queries, corpus_elements and qrels.tsv."
+        "sample-mix:LANGUAGE-LANGUAGE, esco-mix:LANGUAGE-LANGUAGE, talentclef:LANGUAGE, mteb:TASK; "
+        "a folder or zip holds queries, corpus_elements and qrels.tsv."
     )
 
 
@@ -167,6 +168,43 @@ def test_the_held_out_sample_is_the_held_out_side_of_the_split(share):
     assert set(found.corpus.values()) == {label.text for label in held_out}
     assert not {comparable(label.text) for label in train} & set(map(comparable, found.corpus.values()))
     assert found.exclude_self
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_a_mix_asks_held_out_labels_of_one_language_for_those_of_another(share):
+    found = sources.retrieval_set("sample-mix:en-de", share=share)
+    held_out = {
+        language: sources.split_by_concept(sources.labels(f"sample:{language}"), share)[1] for language in ("en", "de")
+    }
+    assert set(found.corpus.values()) == {label.text for label in held_out["de"]}
+    assert set(found.queries.values()) == {label.text for label in held_out["en"]}  # the sample has every concept twice
+    concepts = {language: {} for language in held_out}
+    for language, rows in held_out.items():
+        for label in rows:
+            concepts[language].setdefault(label.text, set()).add(label.concept)
+    for query, right in found.relevance.items():
+        asked = concepts["en"][found.queries[query]]
+        assert right == {key for key, text in found.corpus.items() if concepts["de"][text] & asked}
+        assert found.cluster[query] == min(asked)
+
+
+def test_a_mix_follows_the_seed_of_the_split():
+    one, other = (sources.retrieval_set("sample-mix:en-de", seed=seed) for seed in (0, 1))
+    assert one.queries.keys() != other.queries.keys()
+
+
+@pytest.mark.parametrize("name", ["sample-mix:en", "sample-mix:en-", "esco-mix:en-de-es"])
+def test_a_mix_without_two_languages_is_refused(name):
+    kind = name.partition(":")[0]
+    assert refused(ConfigError, sources.retrieval_set, name) == (
+        f"'{name}': wanted two languages, of queries and of corpus, as in {kind}:en-de."
+    )
+
+
+def test_a_mix_of_a_language_that_is_not_there_is_refused():
+    assert refused(ConfigError, sources.retrieval_set, "sample-mix:en-fr") == (
+        f"'sample:fr': no labels in 'fr'. {SAMPLE} has: de, en, es, tr."
+    )
 
 
 def test_every_set_of_a_data_folder_is_asked_for_by_naming_the_folder(folder):
@@ -217,3 +255,13 @@ def test_the_real_held_out_set_shares_nothing_with_training(data):
 def test_everything_real_is_found(data):
     names, _ = sources.named_sets([str(data)])
     assert names == ["esco-heldout:en", "talentclef:de", "talentclef:en", "talentclef:es", "talentclef:zh"]
+
+
+@pytest.mark.parametrize("languages", ["en-es", "de-en"])
+def test_the_real_mix_shares_no_text_with_training_on_either_language(data, languages):
+    found = sources.retrieval_set(f"esco-mix:{languages}", data)
+    assert len(found.corpus) > 2000 or languages != "de-en"
+    for language, texts in zip(languages.split("-"), (found.queries, found.corpus), strict=True):
+        train, _ = sources.split_by_concept(sources.labels(f"esco:{language}", data))
+        assert set(map(comparable, texts.values())).isdisjoint(comparable(label.text) for label in train)
+    assert min(map(len, found.relevance.values())) >= 1

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +11,9 @@ from sentence_transformers import SentenceTransformer
 from tutelage.encode.encoder import encode
 from tutelage.errors import ConfigError
 from tutelage.evaluate.per_query import PER_QUERY, load_per_query
-from tutelage.train import run
-from tutelage.train.recipe import load_recipe
+from tutelage.records.splits import comparable
+from tutelage.train import build, run
+from tutelage.train.recipe import DataRecipe, EvaluateRecipe, load_recipe
 from tutelage.train.run import run_recipe
 
 SETTINGS = [
@@ -205,3 +207,17 @@ def test_a_run_is_judged_beside_retrieval_and_says_what_it_forgot(short, general
     card = (tmp_path / "run" / "model" / "README.md").read_text()
     assert "dev-8d_cosine_accuracy" in card
     assert "sts_spearman_cosine" in card
+
+
+@pytest.mark.parametrize("sets", [["sample-heldout:en"], ["sample-mix:en-de"]])
+def test_no_text_of_a_held_out_set_is_trained_on_in_any_language(sets):
+    """Two texts are planted, one on each side of the set; both leave the training data, and nothing else does."""
+    evaluate, data = EvaluateRecipe(sets=sets), DataRecipe(train=[{"source": "sample:en"}, {"source": "sample:de"}])
+    found = build.evaluation_sets(evaluate, data, None)
+    planted = replace(found[0], corpus=found[0].corpus | {"planted": "Krankenschwester"})
+    planted = replace(planted, queries=planted.queries | {"asked": "registered nurse"})
+    without, plain = (
+        set(map(comparable, build.texts_of(build.training_data(data, None, [given])))) for given in (planted, found[0])
+    )
+    assert plain - without == {"krankenschwester", "registered nurse"}
+    assert not without & set(map(comparable, [*planted.queries.values(), *planted.corpus.values()]))

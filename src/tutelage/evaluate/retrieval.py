@@ -1,7 +1,7 @@
-"""How well a model ranks a corpus for each query: encode once, rank in tiles, metrics on arrays."""
+"""How well a model ranks a corpus for each query: encode once, rank in tiles at every width, metrics on arrays."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -11,18 +11,22 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.evaluation import SentenceEvaluator
 from torch import Tensor
 
-from tutelage.encode.encoder import distinct_rows, encode
-from tutelage.evaluate.metrics import DEFAULT_METRICS, Ranks, per_query
+from tutelage.encode.encoder import encode
+from tutelage.errors import ConfigError, DataError
+from tutelage.evaluate.metrics import DEFAULT_METRICS, per_query
+from tutelage.evaluate.ranking import rank
 from tutelage.records.retrieval import RetrievalSet
 
-SCORES_AT_ONCE = 16 * 1024 * 1024  # elements of a queries x corpus tile
+TOP = 10  # entries of each query's ranking that a result keeps
+Ties = Literal["corpus", "id"]
 
 
 @dataclass(frozen=True)
 class RetrievalResult:
-    """Per-query values of each metric on one set; ``queries`` and ``cluster`` follow the values' order.
+    """Per-query values of each metric on one set; ``queries``, ``cluster`` and ``top`` follow the values' order.
 
-    ``dim`` is the Matryoshka width (None: the whole); ``top`` holds each query's first corpus ids with their scores.
+    ``dim`` is the Matryoshka width (none: the model's whole width). ``top`` holds the first corpus ids of each
+    query's ranking, with their scores.
     """
 
     name: str
@@ -38,42 +42,77 @@ class RetrievalResult:
         return {metric: float(values.mean()) for metric, values in self.values.items()}
 
 
-def ranks_of_relevant(
-    queries: Float[Tensor, "queries dim"],
-    corpus: Float[Tensor, "corpus dim"],
-    relevant: Sequence[Sequence[int]],
-    excluded: Sequence[int] | None = None,
-) -> Ranks:
-    """Ranks of each query's relevant corpus rows by descending dot product; equal scores stand in corpus order.
+@dataclass(frozen=True)
+class EncodedSet:
+    """A set with its vectors: the queries that have a relevant entry, and the corpus in the order that decides ties.
 
-    Args:
-        queries: query vectors.
-        corpus: corpus vectors, in the order that decides ties.
-        relevant: for each query the corpus rows that are right.
-        excluded: for each query a corpus row to leave out of its ranking, or -1.
-
-    Returns:
-        Ascending ranks from 1, padded with infinity to the longest list.
+    ``relevant`` and ``excluded`` are `rank`'s: rows of ``entries`` for each of ``asked``.
     """
-    ranks = np.full((len(relevant), max(map(len, relevant))), np.inf)
-    # Products with distinct rows only: they may round equal columns differently, and a tie would be none.
-    first, rows = (torch.from_numpy(part).to(corpus.device) for part in distinct_rows(corpus.cpu().numpy()))
-    distinct = corpus[first]
-    tile = max(SCORES_AT_ONCE // max(len(corpus), 1), 1)
-    for start in range(0, len(queries), tile):
-        scores = (queries[start : start + tile] @ distinct.T)[:, rows]
-        if excluded is not None:
-            own = torch.tensor(excluded[start : start + tile], device=scores.device)
-            asked = (own >= 0).nonzero()[:, 0]
-            scores[asked, own[asked]] = -torch.inf
-        order = torch.sort(scores, dim=1, descending=True, stable=True).indices
-        rank = torch.empty_like(order).scatter_(
-            1, order, torch.arange(len(corpus), device=order.device).expand_as(order)
+
+    retrieval: RetrievalSet
+    asked: list[str]
+    entries: list[str]
+    queries: Float[Tensor, "queries dim"]
+    corpus: Float[Tensor, "corpus dim"]
+    relevant: list[list[int]]
+    excluded: list[int] | None
+    dim: int | None = None
+
+    def at(self, dim: int) -> "EncodedSet":
+        """The same at a smaller width: the first ``dim`` numbers of each vector, scaled to length 1 again."""
+        queries, corpus = (
+            torch.nn.functional.normalize(vectors[:, :dim], dim=1) for vectors in (self.queries, self.corpus)
         )
-        for row in range(len(rank)):
-            right = relevant[start + row]
-            ranks[start + row, : len(right)] = np.sort(rank[row, list(right)].cpu().numpy() + 1)
-    return ranks
+        return replace(self, queries=queries, corpus=corpus, dim=dim)
+
+
+def encode_set(
+    model: SentenceTransformer, retrieval: RetrievalSet, *, ties: Ties = "corpus", progress: bool = True
+) -> EncodedSet:
+    """Encode the set's distinct texts, each once.
+
+    Raises:
+        DataError: the model gives vectors that are not numbers.
+    """
+    asked = [query for query in retrieval.queries if retrieval.relevance.get(query)]
+    entries = sorted(retrieval.corpus) if ties == "id" else list(retrieval.corpus)
+    texts = list(dict.fromkeys([*(retrieval.queries[q] for q in asked), *(retrieval.corpus[c] for c in entries)]))
+    vectors = encode(model, texts, progress=retrieval.name if progress else None)
+    if len(bad := np.flatnonzero(~np.isfinite(vectors).all(1))):
+        raise DataError(
+            f"{retrieval.name}: the vectors of {len(bad)} of {len(texts)} texts are not numbers (first: "
+            f"'{texts[bad[0]]}'). The model's weights are damaged, or its precision is too low; load another."
+        )
+    place = {text: row for row, text in enumerate(texts)}
+    row_of = {entry: row for row, entry in enumerate(entries)}
+    found = torch.from_numpy(vectors)
+    return EncodedSet(
+        retrieval,
+        asked,
+        entries,
+        found[[place[retrieval.queries[query]] for query in asked]],
+        found[[place[retrieval.corpus[entry]] for entry in entries]],
+        [[row_of[entry] for entry in retrieval.relevance[query]] for query in asked],
+        [row_of.get(query, -1) for query in asked] if retrieval.exclude_self else None,
+    )
+
+
+def measure(encoded: EncodedSet, metrics: Sequence[str] = DEFAULT_METRICS) -> RetrievalResult:
+    """Rank the whole corpus for each query, and measure."""
+    ranking = rank(encoded.queries, encoded.corpus, encoded.relevant, top=TOP, excluded=encoded.excluded)
+    relevant = np.array([len(right) for right in encoded.relevant], dtype=float)
+    retrieval, entries = encoded.retrieval, encoded.entries
+    return RetrievalResult(
+        retrieval.name,
+        encoded.asked,
+        [retrieval.cluster.get(query, query) for query in encoded.asked],
+        per_query(metrics, ranking.ranks, relevant),
+        dim=encoded.dim,
+        top=[
+            [(entries[row], score) for row, score in zip(rows, scores, strict=True) if score > -np.inf]
+            for rows, scores in zip(ranking.rows.tolist(), ranking.scores.tolist(), strict=True)
+        ],
+    )
 
 
 def evaluate_retrieval(
@@ -81,7 +120,7 @@ def evaluate_retrieval(
     retrieval: RetrievalSet,
     *,
     metrics: Sequence[str] = DEFAULT_METRICS,
-    ties: Literal["corpus", "id"] = "corpus",
+    ties: Ties = "corpus",
     progress: bool = True,
 ) -> RetrievalResult:
     """Encode the set's distinct texts once, rank the whole corpus for each query, and measure.
@@ -94,21 +133,43 @@ def evaluate_retrieval(
         result = evaluate_retrieval(model, retrieval_set("talentclef:en", data_folder()))
         result.means["map"]
     """
-    asked = [query for query in retrieval.queries if retrieval.relevance.get(query)]
-    entries = sorted(retrieval.corpus) if ties == "id" else list(retrieval.corpus)
-    texts = list(dict.fromkeys([*(retrieval.queries[q] for q in asked), *(retrieval.corpus[c] for c in entries)]))
-    vectors = torch.from_numpy(encode(model, texts, progress=retrieval.name if progress else None))
-    place = {text: row for row, text in enumerate(texts)}
-    row_of = {entry: row for row, entry in enumerate(entries)}
-    ranks = ranks_of_relevant(
-        vectors[[place[retrieval.queries[query]] for query in asked]],
-        vectors[[place[retrieval.corpus[entry]] for entry in entries]],
-        [sorted(row_of[entry] for entry in retrieval.relevance[query]) for query in asked],
-        [row_of.get(query, -1) for query in asked] if retrieval.exclude_self else None,
-    )
-    relevant = np.array([len(retrieval.relevance[query]) for query in asked], dtype=float)
-    cluster = [retrieval.cluster.get(query, query) for query in asked]
-    return RetrievalResult(retrieval.name, asked, cluster, per_query(metrics, ranks, relevant))
+    return measure(encode_set(model, retrieval, ties=ties, progress=progress), metrics)
+
+
+def evaluate_dims(
+    model: SentenceTransformer,
+    retrieval: RetrievalSet,
+    dims: Sequence[int],
+    *,
+    metrics: Sequence[str] = DEFAULT_METRICS,
+    ties: Ties = "corpus",
+    progress: bool = True,
+) -> list[RetrievalResult]:
+    """One result for each Matryoshka width, from one encode.
+
+    Example::
+
+        for result in evaluate_dims(model, retrieval_set("talentclef:en", data_folder()), [384, 128, 32]):
+            print(result.dim, result.means["map"])
+
+    Raises:
+        ConfigError: a width that the model's vectors do not have.
+    """
+    refuse_dims(model, dims)
+    encoded = encode_set(model, retrieval, ties=ties, progress=progress)
+    return [measure(encoded.at(dim), metrics) for dim in dims]
+
+
+def refuse_dims(model: SentenceTransformer, dims: Sequence[int]) -> None:
+    """Raise, before anything is encoded, when a width is not one of the model's.
+
+    Raises:
+        ConfigError: the first such width.
+    """
+    width = model.get_embedding_dimension() or 0
+    for dim in dims:
+        if not 1 <= dim <= width:
+            raise ConfigError(f"dim {dim}: the model's vectors are {width} wide. Give a dim from 1 to {width}.")
 
 
 class RetrievalEvaluator(SentenceEvaluator):

@@ -18,7 +18,7 @@ class RetrievalSet:
 
     ``exclude_self``: a corpus entry with the query's own id is left out of that query's ranking (for sets in which
     every label is a query and an entry). ``cluster``: queries with one value are not independent (labels of
-    one concept), and intervals resample whole clusters.
+    one concept), and intervals resample whole clusters. ``held_out``: no text of the set may be trained on.
 
     Raises:
         DataError: a relevance row names an unknown query or entry, or no query has a relevant entry.
@@ -30,6 +30,7 @@ class RetrievalSet:
     relevance: dict[str, frozenset[str]]
     exclude_self: bool = False
     cluster: dict[str, str] = field(default_factory=dict)
+    held_out: bool = False
 
     def __post_init__(self) -> None:
         if unknown := self.relevance.keys() - self.queries.keys():
@@ -124,14 +125,7 @@ def labels_set(name: str, labels: Iterable[Label]) -> RetrievalSet:
     A text that stands under several concepts is one entry, right for all of them. Ids are text ids, so a query's
     own entry is known and left out. Labels without a partner stay in the corpus and ask nothing.
     """
-    concepts: dict[str, set[str]] = {}  # text id -> concepts
-    members: dict[str, set[str]] = {}  # concept -> text ids
-    texts: dict[str, str] = {}
-    for label in labels:
-        key = str(text_id(label.text))
-        texts[key] = label.text
-        concepts.setdefault(key, set()).add(label.concept)
-        members.setdefault(label.concept, set()).add(key)
+    texts, concepts, members = _by_text(labels)
     relevance = {key: frozenset().union(*(members[c] for c in owners)) - {key} for key, owners in concepts.items()}
     relevance = {key: right for key, right in relevance.items() if right}
     return RetrievalSet(
@@ -141,4 +135,37 @@ def labels_set(name: str, labels: Iterable[Label]) -> RetrievalSet:
         relevance=relevance,
         exclude_self=True,
         cluster={key: min(concepts[key]) for key in relevance},
+        held_out=True,
     )
+
+
+def translations_set(name: str, queries: Iterable[Label], corpus: Iterable[Label]) -> RetrievalSet:
+    """Every label of one language is a query, the corpus is all labels of another; right are those of its concept.
+
+    As `labels_set`, but a text that both languages share stays in the ranking: there it is a translation.
+    """
+    texts, concepts, _ = _by_text(queries)
+    entries, _, members = _by_text(corpus)
+    relevance = {key: frozenset().union(*(members.get(c, ()) for c in owners)) for key, owners in concepts.items()}
+    relevance = {key: right for key, right in relevance.items() if right}
+    return RetrievalSet(
+        name,
+        queries={key: texts[key] for key in relevance},
+        corpus=entries,
+        relevance=relevance,
+        cluster={key: min(concepts[key]) for key in relevance},
+        held_out=True,
+    )
+
+
+def _by_text(labels: Iterable[Label]) -> tuple[dict[str, str], dict[str, set[str]], dict[str, set[str]]]:
+    """Of each text id the text and its concepts; of each concept its text ids."""
+    texts: dict[str, str] = {}
+    concepts: dict[str, set[str]] = {}
+    members: dict[str, set[str]] = {}
+    for label in labels:
+        key = str(text_id(label.text))
+        texts[key] = label.text
+        concepts.setdefault(key, set()).add(label.concept)
+        members.setdefault(label.concept, set()).add(key)
+    return texts, concepts, members

@@ -1,4 +1,4 @@
-"""Data by name: `sample:en`, `esco:en,de`, `talentclef:en`, `esco-heldout:en`, or a path of the user's own.
+"""Data by name: `sample:en`, `esco:en,de`, `talentclef:en`, `esco-heldout:en`, `esco-mix:en-de`, or a path of yours.
 
 Real data lies in the folder that ``--data`` or ``TUTELAGE_DATA`` names, laid out as::
 
@@ -22,8 +22,9 @@ from tutelage.errors import ConfigError, DataError
 from tutelage.records.concepts import Concept, Label, labels_of
 from tutelage.records.esco import read_esco
 from tutelage.records.gender import GenderedTitles, gendered_titles
+from tutelage.records.mteb import read_mteb
 from tutelage.records.pairs import read_pairs
-from tutelage.records.retrieval import RetrievalSet, labels_set, read_retrieval
+from tutelage.records.retrieval import RetrievalSet, labels_set, read_retrieval, translations_set
 from tutelage.records.scored import ScoredPairs, read_scored
 from tutelage.records.splits import HELD_OUT_SHARE, split_by_concept
 from tutelage.records.tables import read_text
@@ -108,17 +109,36 @@ def pairs(name: str, folder: Path | None = None, columns: tuple[str, ...] = ("an
 def retrieval_set(
     name: str, folder: Path | None = None, *, share: float = HELD_OUT_SHARE, seed: int = 0
 ) -> RetrievalSet:
-    """An evaluation set by name: ``sample-heldout:en``, ``esco-heldout:en``, ``talentclef:en``, a folder or a zip.
+    """An evaluation set by name; ``sample`` may stand for ``esco``.
 
-    Held-out sets hold the labels of the concepts that a split with this ``share`` and ``seed`` keeps from training.
+    ========================  ================================================================
+    ``esco-heldout:en``       labels of held-out concepts, each a query and an entry
+    ``esco-mix:en-de``        English labels of held-out concepts, to find the German ones
+    ``talentclef:en``         the public validation set
+    ``mteb:TASK``             a retrieval task of the mteb package, if its data is at hand
+    a folder or zip           ``queries``, ``corpus_elements``, ``qrels.tsv``
+    ========================  ================================================================
+
+    Held-out concepts are those that a split with this ``share`` and ``seed`` keeps from training.
 
     Raises:
         ConfigError, DataError: nothing of that name; a fault in its files.
     """
     kind, _, language = name.partition(":")
-    if kind.removesuffix("-heldout") in TAXONOMIES and kind.endswith("-heldout"):
-        source = labels(f"{kind.removesuffix('-heldout')}:{language}", folder)
-        return labels_set(name, split_by_concept(source, share, seed)[1])
+    taxonomy, _, use = kind.rpartition("-")
+
+    def held_out(languages: str) -> list[Label]:
+        return split_by_concept(labels(f"{taxonomy}:{languages}", folder), share, seed)[1]
+
+    if taxonomy in TAXONOMIES and use == "heldout":
+        return labels_set(name, held_out(language))
+    if taxonomy in TAXONOMIES and use == "mix":
+        asked, _, found = language.partition("-")
+        if not (asked and found) or "-" in found:
+            raise ConfigError(f"'{name}': wanted two languages, of queries and of corpus, as in {kind}:en-de.")
+        return translations_set(name, held_out(asked), held_out(found))
+    if kind == "mteb":
+        return read_mteb(language)
     if kind == "tquad":
         return read_tquad(_real(name, folder) / "turkish" / "tquad", language, name)
     if kind == "talentclef":
@@ -129,7 +149,8 @@ def retrieval_set(
     if not Path(name).exists():
         raise ConfigError(
             f"'{name}': neither a set by name nor a folder. Names: sample-heldout:LANGUAGE, esco-heldout:LANGUAGE, "
-            "talentclef:LANGUAGE; a folder or zip holds queries, corpus_elements and qrels.tsv."
+            "sample-mix:LANGUAGE-LANGUAGE, esco-mix:LANGUAGE-LANGUAGE, talentclef:LANGUAGE, mteb:TASK; "
+            "a folder or zip holds queries, corpus_elements and qrels.tsv."
         )
     return read_retrieval(name)
 

@@ -34,7 +34,8 @@ def training_data(data: DataRecipe, folder: Path | None, sets: Iterable[Retrieva
             concepts, or (a source that names no concepts) shares a text with a held-out set.
     """
     # Public benchmarks are not held out by us: what they share with ESCO (TalentCLEF: most queries) is their design.
-    secret = {comparable(text) for held_out in sets if held_out.exclude_self for text in held_out.corpus.values()}
+    held_out = [each for each in sets if each.held_out]
+    secret = {comparable(t) for each in held_out for texts in (each.queries, each.corpus) for t in texts.values()}
     built: dict[str, Dataset] = {}
     for source in data.train:
         again = sum(name.partition(" #")[0] == source.source for name in built)

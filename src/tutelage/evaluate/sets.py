@@ -1,0 +1,63 @@
+"""One model on several sets at several widths, and the files from which others can check the figures."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from sentence_transformers import SentenceTransformer
+
+from tutelage.errors import ConfigError
+from tutelage.evaluate.metrics import DEFAULT_METRICS
+from tutelage.evaluate.retrieval import RetrievalResult, encode_set, key_name, measure, refuse_dims
+from tutelage.evaluate.trec import DEPTH, run_of, write_qrels, write_run
+from tutelage.records.retrieval import RetrievalSet
+
+
+def evaluate_sets(
+    model: SentenceTransformer,
+    sets: Iterable[RetrievalSet],
+    *,
+    metrics: Sequence[str] = DEFAULT_METRICS,
+    dims: Sequence[int] = (),
+    folder: Path | None = None,
+    depth: int = DEPTH,
+) -> list[RetrievalResult]:
+    """The result of each set at the whole width, followed by those at ``dims``; each set is encoded once.
+
+    Args:
+        model: the model to measure.
+        sets: what to measure it on.
+        metrics: names such as ``ndcg@10``.
+        dims: Matryoshka widths beside the whole.
+        folder: where to write, of the whole width, ``SET.run`` and ``SET.qrels`` (":" and "," of a name become
+            "-"), and of all widths ``per_query.parquet``.
+        depth: entries of each query in a run file; the whole corpus, if that is smaller.
+
+    Raises:
+        ConfigError: a width that the model lacks, or ``folder`` is a file.
+    """
+    refuse_dims(model, dims)
+    if folder is not None:
+        if folder.exists() and not folder.is_dir():
+            raise ConfigError(f"output {folder}: a file, where a folder was wanted. Give another output.")
+        folder.mkdir(parents=True, exist_ok=True)
+    results = []
+    for retrieval in sets:
+        encoded = encode_set(model, retrieval)
+        results += [measure(each, metrics) for each in (encoded, *(encoded.at(dim) for dim in dims))]
+        if folder is not None:
+            write_run(folder / f"{key_name(retrieval.name)}.run", run_of(encoded, depth))
+            write_qrels(folder / f"{key_name(retrieval.name)}.qrels", retrieval)
+    if folder is not None:
+        from tutelage.evaluate.per_query import PER_QUERY, save_per_query
+
+        save_per_query(folder / PER_QUERY, {"after": results})
+    return results
+
+
+def means_by_dim(results: Iterable[RetrievalResult]) -> dict[str, dict[str, dict[str, float]]]:
+    """Set -> width -> metric -> mean, of the results that have a width: the report's ``dims``."""
+    means: dict[str, dict[str, dict[str, float]]] = {}
+    for result in results:
+        if result.dim is not None:
+            means.setdefault(result.name, {})[str(result.dim)] = result.means
+    return means

@@ -1,0 +1,79 @@
+"""Several sets at several widths from one encode each, and the files beside them."""
+
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import ir_measures
+import pytest
+from sentence_transformers import SentenceTransformer
+
+from tutelage.errors import ConfigError
+from tutelage.evaluate.retrieval import evaluate_dims, evaluate_retrieval
+from tutelage.evaluate.sets import evaluate_sets, means_by_dim
+from tutelage.records.retrieval import RetrievalSet
+from tutelage.records.sources import retrieval_set
+
+
+@pytest.fixture
+def sets() -> list[RetrievalSet]:
+    return [retrieval_set(name) for name in ("sample-heldout:en", "sample-mix:en-de")]
+
+
+def test_each_set_at_its_whole_width_and_at_every_dim(tiny: SentenceTransformer, sets: list[RetrievalSet]) -> None:
+    results = evaluate_sets(tiny, sets, dims=[8, 3])
+    assert [(result.name, result.dim) for result in results] == [(s.name, dim) for s in sets for dim in (None, 8, 3)]
+    assert results[0].means == evaluate_retrieval(tiny, sets[0]).means
+    assert [result.means for result in results[4:]] == [r.means for r in evaluate_dims(tiny, sets[1], [8, 3])]
+    assert means_by_dim(results) == {
+        "sample-heldout:en": {"8": results[1].means, "3": results[2].means},
+        "sample-mix:en-de": {"8": results[4].means, "3": results[5].means},
+    }
+
+
+@pytest.fixture
+def saved(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What would be written as Parquet."""
+    calls: list[Any] = []
+    stand_in = ModuleType("tutelage.evaluate.per_query")
+    stand_in.PER_QUERY = "per_query.parquet"  # type: ignore[attr-defined]
+    stand_in.save_per_query = lambda *given: calls.append(given)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, stand_in.__name__, stand_in)
+    return calls
+
+
+def test_ir_measures_confirms_the_figures_from_the_files_alone(
+    tiny: SentenceTransformer, sets: list[RetrievalSet], saved: list[Any], tmp_path: Path
+) -> None:
+    results = evaluate_sets(tiny, sets, metrics=["map", "ndcg@10"], dims=[4], folder=tmp_path / "out", depth=10_000)
+    for result, key in ((results[0], "sample-heldout-en"), (results[2], "sample-mix-en-de")):
+        qrels = ir_measures.read_trec_qrels(str(tmp_path / "out" / f"{key}.qrels"))
+        run = ir_measures.read_trec_run(str(tmp_path / "out" / f"{key}.run"))
+        want = ir_measures.calc_aggregate([ir_measures.AP, ir_measures.nDCG @ 10], qrels, run)
+        assert result.means["map"] == pytest.approx(want[ir_measures.AP], abs=1e-9)
+        assert result.means["ndcg@10"] == pytest.approx(want[ir_measures.nDCG @ 10], abs=1e-9)
+    assert saved == [(tmp_path / "out" / "per_query.parquet", {"after": results})]
+
+
+def test_nothing_is_written_unless_asked(
+    tiny: SentenceTransformer,
+    sets: list[RetrievalSet],
+    saved: list[Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    evaluate_sets(tiny, sets[:1])
+    assert saved == []
+    assert not [*tmp_path.glob("*.run")]
+
+
+def test_an_output_that_is_a_file_is_refused(
+    tiny: SentenceTransformer, sets: list[RetrievalSet], tmp_path: Path
+) -> None:
+    path = tmp_path / "out"
+    path.write_text("")
+    with pytest.raises(ConfigError) as fault:
+        evaluate_sets(tiny, sets, folder=path)
+    assert str(fault.value) == f"output {path}: a file, where a folder was wanted. Give another output."
