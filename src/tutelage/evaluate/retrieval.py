@@ -1,7 +1,7 @@
 """How well a model ranks a corpus for each query: encode once, rank in tiles, metrics on arrays."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -20,12 +20,17 @@ SCORES_AT_ONCE = 16 * 1024 * 1024  # elements of a queries x corpus tile
 
 @dataclass(frozen=True)
 class RetrievalResult:
-    """Per-query values of each metric on one set; ``queries`` and ``cluster`` follow the values' order."""
+    """Per-query values of each metric on one set; ``queries`` and ``cluster`` follow the values' order.
+
+    ``dim``: the Matryoshka width measured, None for the whole. ``top``: each query's first corpus ids with scores.
+    """
 
     name: str
     queries: list[str]
     cluster: list[str]
     values: dict[str, Float[np.ndarray, " queries"]]
+    dim: int | None = None
+    top: list[list[tuple[str, float]]] = field(default_factory=list)
 
     @property
     def means(self) -> dict[str, float]:
