@@ -14,11 +14,13 @@ QUERIES = {
          "floor manager", "maître d'hôtel", "service captain"], "-house painter -team lead +head waiter -lead singer"),
         ("RN, night shift", ["registered nurse", "staff nurse"], "-night porter -shift manager -night auditor"),
         ("growth hacker", ["digital marketing specialist", "online marketer"], "-hair grower -ethical hacker"),
-        ("Sous chef de partie (garde manger)", ["cold kitchen cook"], "-security guard -garden manager +cold kitchen cook"),
+        ("Sous chef de partie (garde manger)", ["cold kitchen cook"],
+         "-security guard -garden manager +cold kitchen cook"),
         (HOSTILE, ["script supervisor"], "+script supervisor -alert operator"),
     ],
     "talentclef:es": [
-        ("peón de almacén", ["mozo de almacén", "operario logístico"], "-jefe de almacén -peón agrícola +mozo de almacén"),
+        ("peón de almacén", ["mozo de almacén", "operario logístico"],
+         "-jefe de almacén -peón agrícola +mozo de almacén"),
         ("técnico en frío industrial", ["frigorista"], "-técnico industrial -operario de cámara +frigorista"),
     ],
     "talentclef:de": [
@@ -45,7 +47,9 @@ def whole_report() -> dict[str, Any]:
         "after": [[0.788, 0.342, 0.398, 0.061], [0.331, 0.541, 0.266, None], [0.402, 0.261, 0.571, 0.049]],
     }  # fmt: skip
     report["general"] = {
-        "stsb-tr:dev": {"metric": "spearman", "before": 0.412, "after": 0.371, "low": -0.062, "high": -0.019, "warn": True},
+        "stsb-tr:dev": {
+            "metric": "spearman", "before": 0.412, "after": 0.371, "low": -0.062, "high": -0.019, "warn": True,
+        },
         "tquad:dev": {"metric": "map", "before": 0.655, "after": 0.649, "low": -0.021, "high": 0.008, "warn": False},
     }  # fmt: skip
     report["gender"] = {"esco-gender:de": {"before": 0.713, "after": 0.842, "pairs": 2318}}

@@ -1,5 +1,6 @@
-"""Commands that judge: `evaluate`."""
+"""Commands that judge: `evaluate`, `report`."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -43,3 +44,17 @@ def evaluate(
     if as_json:
         return print_json({"model": model, "metrics": means})
     out.print(metrics_table(means, metric or SHOWN))
+
+
+@app.command(epilog=example("tutelage report runs/demo", "tutelage report runs/demo --open"))
+def report(
+    run: Annotated[Path, typer.Argument(help="A finished run's folder, or its report.json.")],
+    show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+) -> None:
+    """Write report.html anew from a run's report.json: one file, opens from disk, loads nothing."""
+    from tutelage.evaluate.page import rebuild
+
+    page = rebuild(run)
+    out.print(str(page), soft_wrap=True)
+    if show:
+        typer.launch(page.resolve().as_uri())

@@ -31,12 +31,14 @@ def contents(report: Report) -> dict[str, Any]:
     metric = main_metric(report)
     shown = list(dict.fromkeys([metric, *MAIN]))
     of_dims = report.get("dims") or {}
+    log = (report.get("training") or {}).get("log") or []
+    present = {**report, "result": report["difference"], "training": log or report.get("history")}
     return {
         "report": report,
         "metric": metric,
         "headline": headline(report, metric),
         "facts": facts(report),
-        "sections": {name: title for name, title in SECTIONS.items() if name == "result" or report.get(name)},
+        "sections": {name: title for name, title in SECTIONS.items() if present.get(name)},
         "changes": changes(report, shown),
         "all_changes": changes(report, measured_metrics(report)),
         "all_metrics": measured_metrics(report),
@@ -45,7 +47,8 @@ def contents(report: Report) -> dict[str, Any]:
         "widths": sorted({width for of_set in of_dims.values() for width in of_set}, key=int),
         "worst": [(name, row) for name, rows in (report.get("worst") or {}).items() for row in rows],
         "rules": RULES,
-        "logged": logged(report),
+        "lines": len(log),
+        "logged": logged(log),
         "recipe": yaml.safe_dump(report["recipe"], sort_keys=False, allow_unicode=True) if report.get("recipe") else "",
     }
 
@@ -114,8 +117,7 @@ def verdict(difference: Mapping[str, Any]) -> tuple[str, str]:
     return "≈", "unclear"
 
 
-def logged(report: Report) -> list[dict[str, Any]]:
-    """What was logged, at most `LOGGED` lines of it: the first, the last, and some between at even distance."""
-    log = (report.get("training") or {}).get("log") or []
+def logged(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """At most `LOGGED` lines of a log: the first, the last, and some between at even distance."""
     most = min(len(log), LOGGED)
     return [log[round(line * (len(log) - 1) / max(most - 1, 1))] for line in range(most)]

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from tutelage.evaluate.contents import RULES, Report
-from tutelage.evaluate.plots import Change, Points, bars, histogram, lines
+from tutelage.evaluate.plots import Change, Points, bars, gains, histogram, lines
 
 
 def plots(report: Report, metric: str) -> dict[str, str]:
     """Name -> SVG of every plot for which the report holds data."""
     made = {
-        "sets": set_bars(report, metric),
+        **set_plots(report, metric),
         "dims": dims_curve(report, metric),
         "loss": loss_curve(report),
         "history": history_curve(report, metric),
@@ -20,15 +20,21 @@ def plots(report: Report, metric: str) -> dict[str, str]:
     return {name: plot for name, plot in made.items() if plot}
 
 
-def set_bars(report: Report, metric: str) -> str:
-    """The main metric before and after on every set."""
+def set_plots(report: Report, metric: str) -> dict[str, str]:
+    """The main metric on every set: before and after, and the gain against zero."""
     found = [
         Change(name, report["before"][name][metric], report["after"][name][metric], d[metric]["low"], d[metric]["high"])
         for name, d in report["difference"].items()
         if metric in d
     ]
-    told = "; ".join(f"{change.name} {change.before:.3f} before, {change.after:.3f} after" for change in found)
-    return bars(found, axis=metric, label=f"{metric} per set: {told}", key="plot-sets") if found else ""
+    if not found:
+        return {}
+    values = "; ".join(f"{change.name} {change.before:.3f} before, {change.after:.3f} after" for change in found)
+    gained = "; ".join(f"{change.name} {change.after - change.before:+.3f}" for change in found)
+    return {
+        "sets": bars(found, axis=metric, label=f"{metric} per set: {values}", key="plot-sets"),
+        "gains": gains(found, axis=f"gain in {metric}", label=f"Gain per set: {gained}", key="plot-gains"),
+    }
 
 
 def dims_curve(report: Report, metric: str) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from tutelage.errors import ConfigError, DataError
 from tutelage.evaluate import figures
 from tutelage.evaluate.contents import Report, contents, main_metric
+from tutelage.evaluate.plots import Number
 from tutelage.evaluate.report import REPORT
 
 PAGE = "report.html"
@@ -73,17 +74,17 @@ def rebuild(run: Path) -> Path:
     return source.with_name(PAGE)
 
 
-def value(number: float | None) -> str:
+def value(number: Number | None) -> str:
     """Four decimals; "–" for none."""
     return "–" if number is None else f"{number:.4f}"
 
 
-def gain(number: float | None) -> str:
+def gain(number: Number | None) -> str:
     """Four decimals with their sign; "–" for none."""
     return "–" if number is None else f"{number:+.4f}"
 
 
-def shade(number: float, matrix: Sequence[Sequence[float | None]]) -> int:
+def shade(number: Number, matrix: Sequence[Sequence[Number | None]]) -> int:
     """0 for the lowest number of a matrix to 9 for its highest."""
     numbers = [cell for row in matrix for cell in row if cell is not None]
     low, high = min(numbers), max(numbers)

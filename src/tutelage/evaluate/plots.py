@@ -13,17 +13,18 @@ from tutelage.evaluate.svg import STAND_IN, inline_svg
 ROW_PX, AXIS_PX, LEGEND_PX = 50, 48, 20
 MARKERS, DASHES = "os^Dv*", ("-", (0, (5, 1.5)), (0, (2, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
 MANY_POINTS = 25  # from here on a curve goes without markers
-Points = tuple[Sequence[float], Sequence[float]]
+Number = int | float  # a report's numbers are JSON's: 1 where 1.0 was meant
+Points = tuple[Sequence[Number], Sequence[Number]]
 
 
 class Change(NamedTuple):
     """One set's value before and after, and the interval of the difference (None where there is none)."""
 
     name: str
-    before: float
-    after: float
-    low: float | None
-    high: float | None
+    before: Number
+    after: Number
+    low: Number | None
+    high: Number | None
 
 
 def bars(changes: Sequence[Change], *, axis: str, label: str, key: str) -> str:
@@ -54,8 +55,36 @@ def bars(changes: Sequence[Change], *, axis: str, label: str, key: str) -> str:
     return inline_svg(draw, label=label, key=key, height=ROW_PX * len(changes) + AXIS_PX)
 
 
+def gains(changes: Sequence[Change], *, axis: str, label: str, key: str) -> str:
+    """A mark a set at its gain, a whisker for its interval, a line at zero: full mark where the whisker misses it."""
+
+    def draw(axes: Any) -> None:
+        for row, change in enumerate(changes):
+            gain = change.after - change.before
+            low, high = (gain if end is None else end for end in (change.low, change.high))
+            sure = low > 0 or high < 0
+            face = STAND_IN["after" if gain > 0 else "before"] if sure else STAND_IN["page"]
+            axes.vlines(0, -row - 0.2, -row + 0.2, color=STAND_IN["quiet"], linewidth=1, linestyle="--")
+            axes.plot([low, high], [-row] * 2, "|-", color=STAND_IN["ink"], linewidth=1.3, markersize=8)
+            axes.plot(
+                [gain], [-row], "D", markerfacecolor=face, markeredgecolor=STAND_IN["ink"], markersize=7, zorder=3
+            )
+            axes.annotate(
+                f"{printable(change.name)}  {gain:+.3f}",
+                (0, -row + 0.38),
+                xycoords=("axes fraction", "data"),
+                va="center",
+            )
+        axes.set(ylim=(-len(changes) + 0.4, 0.6), xlabel=axis)
+        axes.margins(x=0.08)
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+
+    return inline_svg(draw, label=label, key=key, height=ROW_PX * len(changes) + AXIS_PX)
+
+
 def lines(
-    series: Mapping[str, Points], *, x: str, y: str, label: str, key: str, ticks: Sequence[float] | None = None
+    series: Mapping[str, Points], *, x: str, y: str, label: str, key: str, ticks: Sequence[Number] | None = None
 ) -> str:
     """One curve a series. With ``ticks`` the x axis is logarithmic and marked there (Matryoshka widths)."""
 
@@ -81,7 +110,7 @@ def lines(
     return inline_svg(draw, label=label, key=key, height=220 + legend)
 
 
-def histogram(edges: Sequence[float], counts: Mapping[str, Sequence[float]], *, x: str, label: str, key: str) -> str:
+def histogram(edges: Sequence[Number], counts: Mapping[str, Sequence[Number]], *, x: str, label: str, key: str) -> str:
     """Populations of different sizes over the same bins, each as its share in percent."""
 
     def draw(axes: Any) -> None:

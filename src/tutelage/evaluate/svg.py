@@ -22,7 +22,7 @@ SETTINGS = {
     "axes.spines.right": False,
     "axes.spines.top": False,
     "figure.facecolor": "none",
-    "font.size": 11,
+    "font.size": 12,
     "grid.color": STAND_IN["line"],
     "grid.linewidth": 0.7,
     "legend.frameon": False,
@@ -37,7 +37,7 @@ SETTINGS = {
 SVG, XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
 
 
-def inline_svg(draw: Callable[..., None], *, label: str, key: str, width: float = 400, height: float = 250) -> str:
+def inline_svg(draw: Callable[..., None], *, label: str, key: str, width: int = 360, height: int = 250) -> str:
     """What ``draw(axes)`` draws, as one ``<svg>`` element for an HTML page.
 
     Args:

@@ -13,8 +13,11 @@ from sentence_transformers import SentenceTransformer
 
 from tutelage.encode.models import load_model, resolve_model
 from tutelage.errors import ConfigError
+from tutelage.evaluate.languages import heat_map
+from tutelage.evaluate.page import PAGE, write_page
 from tutelage.evaluate.report import REPORT, compare, provenance, write_json
 from tutelage.evaluate.retrieval import RetrievalEvaluator, RetrievalResult
+from tutelage.evaluate.worst import worst_queries
 from tutelage.export.card import complete_card
 from tutelage.records.retrieval import RetrievalSet
 from tutelage.train import build
@@ -36,7 +39,7 @@ def run_recipe(
 ) -> dict[str, Any]:
     """Train as the recipe says and write the output folder: ``model/``, ``report.json``, ``recipe.yaml``.
 
-    The report is written last, so a folder with a report holds a finished run.
+    The report is written last, so a folder with a report holds a finished run; ``report.html`` is made from it.
 
     Args:
         recipe: what to do.
@@ -93,12 +96,14 @@ def run_recipe(
         "name": recipe.name,
         **provenance(),
         **compare(before, after),
+        **_evidence(before, after, sets, measure.main),
         "training": _history(trainer),
         "seconds": {stage: round(spent, 1) for stage, spent in seconds.items()},
         "recipe": recipe.model_dump(mode="json"),
     }
     _save_model(model, output / MODEL, report, recipe)
     write_json(output / REPORT, report)
+    write_page(report, output / PAGE)
     return report
 
 
@@ -131,7 +136,8 @@ def prepare(
 
 def _remove_run(output: Path) -> None:
     """What an earlier run wrote here, the report first; the guide store stays, its fingerprint decides of its use."""
-    (output / REPORT).unlink(missing_ok=True)
+    for page in (REPORT, PAGE):
+        (output / page).unlink(missing_ok=True)
     for part in (MODEL, build.CHECKPOINTS):
         shutil.rmtree(output / part, ignore_errors=True)
 
@@ -177,6 +183,16 @@ def _measure(
         assert evaluator.result is not None
         results[evaluator.retrieval.name] = evaluator.result
     return results
+
+
+def _evidence(
+    before: dict[str, RetrievalResult], after: dict[str, RetrievalResult], sets: list[RetrievalSet], metric: str
+) -> dict[str, Any]:
+    """What the report shows beside means, as far as there is any: worst queries, the map of languages."""
+    worst = {of.name: worst_queries(before[of.name], after[of.name], of, metric) for of in sets}
+    means = ({name: result.means[metric] for name, result in results.items()} for results in (before, after))
+    found = {"worst": {name: rows for name, rows in worst.items() if rows}, "languages": heat_map(*means, metric)}
+    return {key: content for key, content in found.items() if content}
 
 
 def _history(trainer: GuidedTrainer) -> dict[str, Any]:
