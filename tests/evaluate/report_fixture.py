@@ -56,6 +56,7 @@ def whole_report() -> dict[str, Any]:
     report["triplets"] = {
         "telecom": {f"telecom-{width}d_cosine_accuracy": {"before": 0.81, "after": 0.9} for width, _ in WIDTHS[:2]}
     }
+    report["audit"] = audit()
     report["history"] = [
         {"step": step, "epoch": step / 10, **{f"{name.replace(':', '-')}_cosine_map": value(report, name, step)
          for name in sets}}
@@ -100,3 +101,41 @@ def _split(found: str) -> list[str]:
     for word in found.split():
         parts = [*parts, word] if word[0] in "+-" else [*parts[:-1], f"{parts[-1]} {word}"]
     return parts
+
+
+def audit() -> dict[str, Any]:
+    """As `tutelage audit` writes it, with invented figures."""
+    bins = [round(-1 + 0.02 * edge, 2) for edge in range(101)]
+    margins = [round(-0.5 + 0.01 * place, 2) for place in range(101)]
+    bell = [2.718 ** -(((bins[place] - 0.22) / 0.13) ** 2) for place in range(100)]
+    slope = [2.718 ** -(((bins[place] - 0.71) / 0.14) ** 2) for place in range(100)]
+    seen = {
+        "batches": 24, "rows": 6144, "candidates": 6_266_880,
+        "dropped": {"self": 16_344, "text": 0, "never": 12, "group": 0, "guide": 126_400},
+        "rates": {"self": 0.002608, "text": 0.0, "never": 0.000002, "group": 0.0, "guide": 0.02017},
+        "partition": 0.0942,
+        "histogram": {
+            "positives": [round(4e2 * share) for share in slope], "negatives": [round(4e5 * share) for share in bell],
+        },
+        "rate_at_margin": {
+            "absolute": [min(1.0, 0.02 * 2.718 ** (8 * margin)) for margin in margins],
+            "relative": [min(1.0, 0.02 * 2.718 ** (6 * margin)) for margin in margins],
+        },
+        "margin_for_rate": {"absolute": -0.0871, "relative": None},
+        "agreement": {"spearman": 0.8432, "pairs": 100_000, "encoder_drops_too": 0.71, "guide_drops_too": 0.64},
+    }  # fmt: skip
+    names = ("anchor", "candidate", "guide_score", "ceiling", "encoder_score", "times", "same_concept")
+    dropped = [
+        ("hair stylist", "hairdresser", 0.91, 0.74, 0.88, 9, False),
+        ("barkeeper", "bartender", 0.93, 0.8, 0.9, 7, False),
+        (HOSTILE, "scrivener", 0.61, 0.6, 0.4, 3, False),
+        ("wind turbine fitter", "wind turbine technician", 0.9, 0.77, 0.85, 3, True),
+    ]
+    near = [("tile layer", "floor layer", 0.69, 0.691, 0.72, 2, False)]
+    return {
+        "name": "demo", "guide": "all-MiniLM-L6-v2", "encoder": "all-MiniLM-L6-v2", "margin": 0.0,
+        "margin_strategy": "absolute", "rate": 0.01, "bins": bins, "margins": margins,
+        "sets": {"esco:en": {"256": seen, "1024": seen}},
+        "dropped": [dict(zip(names, pair, strict=True)) for pair in dropped],
+        "near": [dict(zip(names, pair, strict=True)) for pair in near],
+    }  # fmt: skip

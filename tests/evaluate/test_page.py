@@ -148,10 +148,11 @@ def test_the_page_tells_figures_verdicts_warnings_and_ranks_in_words(page: Page)
     for words in (
         "+0.0723", "+0.0637 +0.0807", "▲ better", "≈ unclear", "2374 / 382 / 456", "map: better on 4 of 5 sets",
         "f76ef139ee7f", "⚠ stsb-tr:dev", "⚠ fell", "✓ kept", "right:", "wrong:", "rank 2", "further down", "16 in all",
+        "hairdresser", "To drop 1 %: -0.087 (absolute), none (relative).", "2.017",
         "esco-gender:de", "telecom-384d_cosine_accuracy", "learning_rate: 0.0003",
     ):  # fmt: skip
         assert words in page.text, words
-    assert {attrs["aria-label"] for attrs in page.all("svg")} >= {"Training loss by step, from 1.223 to 0.497"}
+    assert {attrs["aria-label"] for attrs in page.all("svg")} >= {"Training loss by step, from 1.223 to 0.494"}
 
 
 def test_without_a_warning_the_page_says_so() -> None:
@@ -189,11 +190,20 @@ def test_rebuild_needs_nothing_but_the_report(tmp_path) -> None:
     assert "+0.0723" in (tmp_path / PAGE).read_text(encoding="utf-8")
 
 
+def test_an_audit_in_the_runs_folder_is_shown_too(tmp_path) -> None:
+    (tmp_path / "report.json").write_text(KEPT.read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / "audit").mkdir()
+    (tmp_path / "audit" / "audit.json").write_text(json.dumps(whole_report()["audit"]))
+    text = Page(rebuild(tmp_path).read_text(encoding="utf-8")).text
+    assert "wind turbine technician" in text
+    assert "What the guide does" in text
+
+
 @pytest.mark.parametrize(
     ("content", "error", "message"),
     [
         (None, ConfigError, r"report .*: no report\.json there\. Give the folder of a finished run"),
-        ("{", DataError, r"report .*report\.json: no JSON .* Wanted the report\.json that a run writes"),
+        ("{", DataError, r"report .*report\.json: no JSON .* Wanted the file that a run or an audit writes"),
         ('{"name": "x"}', DataError, r"report .*report\.json: holds no before and after"),
         ("[]", DataError, r"report .*report\.json: holds no before and after"),
     ],

@@ -80,3 +80,8 @@ def test_a_logarithmic_axis_is_marked_at_the_widths():
 def test_histogram_shares_are_of_each_population():
     assert {"positives (4)", "negatives (9)", "share, %"} <= set(texts(PLOTS["histogram"]))
     assert "100" in texts(PLOTS["histogram"])  # all negatives lie in one bin
+
+
+def test_a_logarithmic_rate_leaves_out_zero_and_is_marked_in_plain_numbers():
+    curve = lines({"a": ([0, 1, 2], [0.0, 0.1, 10.0])}, x="margin", y="dropped, %", label="", key="a", log_y=True)
+    assert {"0.1", "1", "10"} <= set(texts(curve))

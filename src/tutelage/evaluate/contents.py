@@ -11,7 +11,7 @@ from tutelage.evaluate.report import before_after_rows
 Report = Mapping[str, Any]
 MAIN = ("map", "ndcg@200")
 LOGGED = 12
-RULES = {"drop_guide": "guide", "drop_text": "same text", "drop_group": "same concept", "drop_self": "itself"}
+RULES = {"guide": "guide", "text": "same text", "group": "same concept", "never": "judged", "self": "itself"}
 SECTIONS = {
     "result": "Before and after",
     "general": "What was forgotten",
@@ -46,7 +46,8 @@ def contents(report: Report) -> dict[str, Any]:
         "warned": [name for name, row in (report.get("general") or {}).items() if row.get("warn")],
         "widths": sorted({width for of_set in of_dims.values() for width in of_set}, key=int),
         "worst": [(name, row) for name, rows in (report.get("worst") or {}).items() for row in rows],
-        "rules": RULES,
+        "rules": {rule: name for rule, name in RULES.items() if any(f"drop_{rule}" in entry for entry in log)},
+        "audit_rules": RULES,
         "lines": len(log),
         "logged": logged(log),
         "recipe": yaml.safe_dump(report["recipe"], sort_keys=False, allow_unicode=True) if report.get("recipe") else "",

@@ -1,6 +1,6 @@
 """Which plots a report is good for: each a caption's worth of data taken out of it, drawn by `plots`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tutelage.evaluate.contents import RULES, Report
@@ -73,7 +73,7 @@ def history_curve(report: Report, metric: str) -> str:
 def drops_curve(report: Report) -> str:
     """The share of candidates that each rule dropped, by step; a rule that never dropped one is left out."""
     log = report.get("training", {}).get("log", [])
-    used = {rule: name for rule, name in RULES.items() if any(entry.get(rule) for entry in log)}
+    used = {f"drop_{rule}": name for rule, name in RULES.items() if any(entry.get(f"drop_{rule}") for entry in log)}
     found = {name: (steps, [100 * rate for rate in rates]) for name, (steps, rates) in _by_step(log, used).items()}
     label = "Candidates dropped by each rule, in percent, by step"
     return lines(found, x="step", y="dropped, %", label=label, key="plot-drops") if found else ""
@@ -90,14 +90,28 @@ def _by_step(log: list[dict[str, Any]], names: Mapping[str, str]) -> dict[str, P
 
 
 def audit_plots(audit: Mapping[str, Any]) -> dict[str, str]:
-    """The guide's scores of positives and negatives, and the drop rate against the margin."""
+    """Guide scores and drop rate against margin of each data set, at the first batch size audited."""
     made: dict[str, str] = {}
-    if scores := audit.get("histogram"):
-        label = "Guide scores of positives and of in-batch negatives, as shares of each"
-        counts = {name: values for name, values in scores.items() if name != "edges"}
-        made["scores"] = histogram(scores["edges"], counts, x="guide score", label=label, key="plot-scores")
-    if rates := audit.get("margins"):
-        label = "Candidates dropped by the guide, in percent, against the margin, one curve a strategy"
-        series = {name: (of["margin"], [100 * rate for rate in of["rate"]]) for name, of in rates.items()}
-        made["margins"] = lines(series, x="margin", y="dropped, %", label=label, key="plot-margins")
+    for number, (name, sizes) in enumerate((audit.get("sets") or {}).items()):
+        seen = next(iter(sizes.values()))
+        edges, counts = _filled(audit["bins"], seen["histogram"])
+        label = f"{name}: guide scores of positives and of in-batch negatives, as shares of each"
+        key = f"scores-{number}"
+        made[key] = histogram(edges, counts, x="guide score", label=label, key=f"plot-{key}")
+        curves = {
+            strategy: (audit["margins"], [100 * rate for rate in rates])
+            for strategy, rates in seen["rate_at_margin"].items()
+        }
+        label = f"{name}: candidates that the guide drops, in percent, against the margin, one curve a strategy"
+        key = f"margins-{number}"
+        made[key] = lines(curves, x="margin", y="dropped, %", label=label, key=f"plot-{key}", log_y=True)
     return made
+
+
+def _filled(
+    edges: Sequence[float], counts: Mapping[str, Sequence[int]]
+) -> tuple[Sequence[float], dict[str, Sequence[int]]]:
+    """The bins from the first to the last that holds something."""
+    held = [place for place in range(len(edges) - 1) if any(values[place] for values in counts.values())]
+    first, last = (held[0], held[-1] + 1) if held else (0, len(edges) - 1)
+    return edges[first : last + 1], {name: values[first:last] for name, values in counts.items()}

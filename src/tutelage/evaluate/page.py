@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tutelage.errors import ConfigError, DataError
 from tutelage.evaluate import figures
@@ -18,6 +19,7 @@ from tutelage.evaluate.plots import Number
 from tutelage.evaluate.report import REPORT
 
 PAGE = "report.html"
+AUDIT = Path("audit") / "audit.json"  # where an audit of the run's recipe leaves its report
 
 
 def render(report: Report) -> str:
@@ -34,7 +36,7 @@ def render(report: Report) -> str:
         loader=PackageLoader("tutelage", "evaluate"), autoescape=True, trim_blocks=True, lstrip_blocks=True,
         undefined=StrictUndefined,
     )  # fmt: skip
-    pages.filters |= {"value": value, "gain": gain, "shade": shade}
+    pages.filters |= {"value": value, "gain": gain, "percent": percent, "shade": shade}
     assert pages.loader is not None
     style, script = (pages.loader.get_source(pages, f"page.{kind}")[0] for kind in ("css", "js"))
     plots = figures.plots(report, main_metric(report))
@@ -56,7 +58,10 @@ def write_page(report: Report, path: Path) -> None:
 
 
 def rebuild(run: Path) -> Path:
-    """`report.html` anew from a run's `report.json` alone; the page's path.
+    """`report.html` anew from a run's `report.json`, with the audit of its guide if the folder holds one.
+
+    Returns:
+        The page's path.
 
     Raises:
         ConfigError, DataError: there is no report, or it is none of ours.
@@ -64,14 +69,21 @@ def rebuild(run: Path) -> Path:
     source = run if run.is_file() else run / REPORT
     if not source.is_file():
         raise ConfigError(f"report {run}: no {REPORT} there. Give the folder of a finished run, or its {REPORT}.")
-    try:
-        report = json.loads(source.read_text(encoding="utf-8"))
-    except ValueError as fault:
-        raise DataError(f"report {source}: no JSON ({fault}). Wanted the {REPORT} that a run writes.") from None
+    report = _read(source)
     if not isinstance(report, dict) or not {"name", "before", "after", "difference", "queries"} <= report.keys():
         raise DataError(f"report {source}: holds no before and after. Wanted the {REPORT} that a run writes.")
+    audit = source.parent / AUDIT
+    if "audit" not in report and audit.is_file():
+        report["audit"] = _read(audit)
     write_page(report, source.with_name(PAGE))
     return source.with_name(PAGE)
+
+
+def _read(source: Path) -> Any:
+    try:
+        return json.loads(source.read_text(encoding="utf-8"))
+    except ValueError as fault:
+        raise DataError(f"report {source}: no JSON ({fault}). Wanted the file that a run or an audit writes.") from None
 
 
 def value(number: Number | None) -> str:
@@ -82,6 +94,11 @@ def value(number: Number | None) -> str:
 def gain(number: Number | None) -> str:
     """Four decimals with their sign; "–" for none."""
     return "–" if number is None else f"{number:+.4f}"
+
+
+def percent(share: Number | None) -> str:
+    """A share in percent, three decimals; "–" for none."""
+    return "–" if share is None else f"{100 * share:.3f}"
 
 
 def shade(number: Number, matrix: Sequence[Sequence[Number | None]]) -> int:

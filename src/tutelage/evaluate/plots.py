@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import Any, NamedTuple
 
-from tutelage.evaluate.svg import STAND_IN, inline_svg
+from tutelage.evaluate.svg import STAND_IN, inline_svg, printable
 
 ROW_PX, AXIS_PX, LEGEND_PX = 50, 48, 20
 MARKERS, DASHES = "os^Dv*", ("-", (0, (5, 1.5)), (0, (2, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
@@ -84,9 +84,26 @@ def gains(changes: Sequence[Change], *, axis: str, label: str, key: str) -> str:
 
 
 def lines(
-    series: Mapping[str, Points], *, x: str, y: str, label: str, key: str, ticks: Sequence[Number] | None = None
+    series: Mapping[str, Points],
+    *,
+    x: str,
+    y: str,
+    label: str,
+    key: str,
+    ticks: Sequence[Number] | None = None,
+    log_y: bool = False,
 ) -> str:
-    """One curve a series. With ``ticks`` the x axis is logarithmic and marked there (Matryoshka widths)."""
+    """One curve a series.
+
+    Args:
+        series: shown name -> xs and ys.
+        x: what the x axis is.
+        y: what the y axis is.
+        label: for a reader who cannot see it.
+        key: of its ids.
+        ticks: the x axis is logarithmic and marked there (Matryoshka widths).
+        log_y: the y axis is logarithmic; values of zero are left out.
+    """
 
     def draw(axes: Any) -> None:
         for (name, (xs, ys)), marker, dash, number in zip(
@@ -99,6 +116,10 @@ def lines(
         if ticks:
             axes.set_xscale("log", base=2)
             axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+            axes.minorticks_off()
+        if log_y:
+            axes.set_yscale("log", nonpositive="mask")
+            axes.yaxis.set_major_formatter("{x:g}")
             axes.minorticks_off()
         axes.set(xlabel=x, ylabel=y)
         axes.grid(axis="y")
@@ -126,8 +147,3 @@ def histogram(edges: Sequence[Number], counts: Mapping[str, Sequence[Number]], *
         axes.figure.legend(loc="outside lower left", ncols=2, labelcolor=STAND_IN["ink"])
 
     return inline_svg(draw, label=label, key=key, height=220 + LEGEND_PX)
-
-
-def printable(text: str) -> str:
-    """Control characters, which no SVG may hold, as "�"."""
-    return "".join(letter if letter.isprintable() else "�" for letter in text)

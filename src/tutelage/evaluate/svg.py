@@ -57,7 +57,7 @@ def inline_svg(draw: Callable[..., None], *, label: str, key: str, width: int = 
         draw(figure.subplots())
         drawn = io.StringIO()
         figure.savefig(drawn, format="svg", metadata={"Date": None})
-    return _for_a_page(drawn.getvalue(), label, key)
+    return _for_a_page(drawn.getvalue(), printable(label), key)
 
 
 def _for_a_page(text: str, label: str, key: str) -> str:
@@ -89,3 +89,8 @@ def _value(name: str, value: str, key: str) -> str:
     if name == "href":
         return value.replace("#", f"#{key}-")
     return VARIABLE.get(value, re.sub(r"url\(#", f"url(#{key}-", value))
+
+
+def printable(text: str) -> str:
+    """Control characters, which no SVG may hold, as "�"."""
+    return "".join(letter if letter.isprintable() else "�" for letter in text)
