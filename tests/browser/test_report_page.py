@@ -124,6 +124,15 @@ def test_the_filter_finds_titles_whatever_their_accents_and_says_how_many(opened
     assert len(shown(page, 2)) == 20
 
 
+def test_the_button_for_more_rows_is_there_only_while_there_are_more(opened: Any) -> None:
+    page = opened()
+    more = page.locator("#worst-queries + .more")
+    assert more.is_visible()
+    more.click()
+    assert not more.is_visible()
+    assert len(shown(page, 2)) == 55
+
+
 def test_one_set_or_one_metric_can_be_chosen(opened: Any) -> None:
     page = opened()
     page.locator('[data-for="worst-queries"] select').select_option("talentclef:zh")
@@ -150,6 +159,9 @@ def test_the_page_never_scrolls_sideways(opened: Any, width: int) -> None:
         .filter((e) => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest('.wide, pre'))
         .map((e) => e.outerHTML.slice(0, 80))"""
     assert page.evaluate(beyond) == []
+    scrolling = """[...document.querySelectorAll('.wide:has(.cards)')]
+        .filter((e) => e.scrollWidth > e.clientWidth).map((e) => e.innerText.slice(0, 80))"""
+    assert page.evaluate(scrolling) == [], "a table that turns into cards needs no scrolling"
 
 
 def test_colours_follow_the_reader_in_the_plots_too(opened: Any) -> None:

@@ -12,6 +12,7 @@ Report = Mapping[str, Any]
 MAIN = ("map", "ndcg@200")
 LOGGED = 12
 RULES = {"guide": "guide", "text": "same text", "group": "same concept", "never": "judged", "self": "itself"}
+SHARE = "of the softmax sum"  # what the dropped candidates would have made up of it
 SECTIONS = {
     "result": "Before and after",
     "general": "What was forgotten",
@@ -46,8 +47,13 @@ def contents(report: Report) -> dict[str, Any]:
         "warned": [name for name, row in (report.get("general") or {}).items() if row.get("warn")],
         "widths": sorted({width for of_set in of_dims.values() for width in of_set}, key=int),
         "worst": [(name, row) for name, rows in (report.get("worst") or {}).items() for row in rows],
-        "rules": {rule: name for rule, name in RULES.items() if any(f"drop_{rule}" in entry for entry in log)},
-        "audit_rules": RULES,
+        "rules": RULES,
+        "share": SHARE,
+        "logged_rates": {
+            key: name
+            for key, name in {**{f"drop_{rule}": name for rule, name in RULES.items()}, "drop_partition": SHARE}.items()
+            if any(key in entry for entry in log)
+        },
         "lines": len(log),
         "logged": logged(log),
         "recipe": yaml.safe_dump(report["recipe"], sort_keys=False, allow_unicode=True) if report.get("recipe") else "",

@@ -9,13 +9,14 @@ import io
 import re
 import warnings
 from collections.abc import Callable
+from typing import Any
 from xml.etree import ElementTree
 
 INKS = ("ink", "quiet", "line", "page", "before", "after", *(f"series-{number}" for number in range(1, 7)))
 STAND_IN = {name: f"#0102{number:02x}" for number, name in enumerate(INKS)}
 VARIABLE = {colour: f"var(--{name})" for name, colour in STAND_IN.items()}
 POINTS_PER_INCH = 72  # at this resolution a point of matplotlib is a unit of the SVG
-SETTINGS = {
+SETTINGS: Any = {
     "axes.edgecolor": STAND_IN["line"],
     "axes.facecolor": "none",
     "axes.labelcolor": STAND_IN["quiet"],

@@ -190,8 +190,8 @@ def _evidence(
 ) -> dict[str, Any]:
     """What the report shows beside means, as far as there is any: worst queries, the map of languages."""
     worst = {of.name: worst_queries(before[of.name], after[of.name], of, metric) for of in sets}
-    means = ({name: result.means[metric] for name, result in results.items()} for results in (before, after))
-    found = {"worst": {name: rows for name, rows in worst.items() if rows}, "languages": heat_map(*means, metric)}
+    old, new = ({name: result.means[metric] for name, result in results.items()} for results in (before, after))
+    found = {"worst": {name: rows for name, rows in worst.items() if rows}, "languages": heat_map(old, new, metric)}
     return {key: content for key, content in found.items() if content}
 
 
