@@ -12,7 +12,7 @@ help:            ## list the commands
 demo: .venv/.demo      ## fine-tune MiniLM on job titles, before and after, then search
 	$(BIN)/tutelage demo --overwrite
 
-test: .venv/.dev       ## the default tests: under 10 minutes on 2 cores
+test: .venv/.dev       ## the default tests: under 10 minutes on 2 cores (with chromium installed, in a browser too)
 	$(BIN)/python -m pytest
 
 check: .venv/.dev      ## format, lint and types

@@ -73,11 +73,16 @@ def data() -> Path:
     return Path(named)
 
 
+LOUD = {
+    "TUTELAGE_DATA": "tests on real data were SKIPPED: TUTELAGE_DATA names no folder.",
+    "needs a browser": "tests in a browser were SKIPPED: apt-get install chromium, pip install playwright.",
+}
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say loudly how many tests had no real data to run on."""
-    skipped = [r for r in terminalreporter.stats.get("skipped", []) if "TUTELAGE_DATA" in str(r.longrepr)]
-    if skipped:
-        terminalreporter.write_line(
-            f"!! {len(skipped)} tests on real data were SKIPPED: TUTELAGE_DATA names no folder.", red=True, bold=True
-        )
+    """Say loudly how many tests had no real data, or no browser, to run on."""
+    for reason, line in LOUD.items():
+        skipped = [r for r in terminalreporter.stats.get("skipped", []) if reason in str(r.longrepr)]
+        if skipped:
+            terminalreporter.write_line(f"!! {len(skipped)} {line}", red=True, bold=True)

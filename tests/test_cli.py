@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -60,6 +61,25 @@ def test_evaluate_judges_a_run_without_a_model_and_says_what_it_lacks(tutelage, 
     assert said.err == f"note: {count - 1} of {count} queries are not in the run and count 0.\n"
 
 
+def test_report_writes_the_page_beside_its_report_and_opens_it_if_asked(tutelage, capsys, tmp_path, monkeypatch):
+    kept = Path(__file__).parents[1] / "benchmarks" / "results" / "demo.json"
+    (tmp_path / "report.json").write_text(kept.read_text(encoding="utf-8"), encoding="utf-8")
+    opened = []
+    monkeypatch.setattr("typer.launch", opened.append)
+    assert tutelage("report", str(tmp_path)) == 0
+    page = tmp_path / "report.html"
+    assert capsys.readouterr().out.strip() == str(page)
+    assert "+0.0723" in page.read_text(encoding="utf-8")
+    assert opened == []
+    assert tutelage("report", str(tmp_path / "report.json"), "--open") == 0
+    assert opened == [page.as_uri()]
+
+
+def test_report_of_no_run_is_one_line(tutelage, capsys, tmp_path):
+    assert tutelage("report", str(tmp_path)) == 2
+    assert capsys.readouterr().err.startswith(f"ConfigError: report {tmp_path}: no report.json there.")
+
+
 def test_search_finds_a_synonym_and_prints_its_concept(tutelage, capsys):
     assert tutelage("search", MINILM, "coder", "--corpus", "sample:en", "-k", "3", "--json") == 0
     (result,) = json.loads(capsys.readouterr().out)["results"]
@@ -74,7 +94,7 @@ def test_recipe_show_prints_the_file_as_it_is(tutelage, capsys):
     assert capsys.readouterr().out.startswith("# MiniLM learns")
 
 
-@pytest.mark.parametrize("command", ["demo", "train", "evaluate", "probe", "compare", "search"])
+@pytest.mark.parametrize("command", ["demo", "train", "evaluate", "probe", "compare", "report", "search"])
 def test_help_has_examples(tutelage, capsys, command):
     assert tutelage(command, "--help") == 0
     assert f"tutelage {command}" in capsys.readouterr().out.partition("Examples:")[2]

@@ -11,6 +11,7 @@ from sentence_transformers import SentenceTransformer
 from tutelage.encode.encoder import encode
 from tutelage.errors import ConfigError
 from tutelage.evaluate.per_query import PER_QUERY, load_per_query
+from tutelage.evaluate.retrieval import RetrievalResult
 from tutelage.records.splits import comparable
 from tutelage.train import build, run
 from tutelage.train.recipe import DataRecipe, EvaluateRecipe, load_recipe
@@ -53,6 +54,8 @@ def test_a_run_writes_model_card_report_and_recipe(short):
     assert kept["after"]["sample-heldout:en"].cluster[0].startswith("sample:occupation")
     gain = written["difference"]["sample-heldout:en"]["map"]
     assert 0 < gain["p"] <= gain["p_holm"] <= 1
+    page = (recipe.output / "report.html").read_text(encoding="utf-8")
+    assert f"{written['after']['sample-heldout:en']['map']:.4f}" in page
     assert "sample:occupation" not in card.partition("## Training Details")[0]
     assert list(recipe.output.glob("checkpoints/runs/*/events*")), "nothing reached TensorBoard"
 
@@ -75,6 +78,31 @@ def test_a_finished_run_is_kept_unless_told_otherwise(short):
     run_recipe(recipe, overwrite=True)
 
 
+def test_the_report_holds_worst_queries_and_languages_where_results_have_them(short, monkeypatch):
+    from tutelage.train import run
+
+    def measured(model, evaluators, trainer=None):
+        return {
+            name: RetrievalResult(name, [query], [query], {"map": np.array([0.5])}, top=[[(entry, 0.9)]])
+            for name, query, entry in ((e.retrieval.name, *_one_pair(e.retrieval)) for e in evaluators)
+        }
+
+    monkeypatch.setattr(run, "_measure", measured)
+    report = run_recipe(short())
+    ((row,),) = report["worst"].values()
+    assert (row["metric"], row["after"], row["gold"][0]["rank"]) == ("map", 0.5, 1)
+    assert "languages" not in report, "no set crosses languages"
+    asked: list[tuple[object, ...]] = []
+    monkeypatch.setattr(run, "heat_map", lambda *means_and_metric: asked.append(means_and_metric))
+    run_recipe(short(), overwrite=True)
+    assert asked == [({"sample-heldout:en": 0.5}, {"sample-heldout:en": 0.5}, "map")]
+
+
+def _one_pair(retrieval):
+    query = next(iter(retrieval.relevance))
+    return query, min(retrieval.relevance[query])
+
+
 def test_a_run_that_dies_leaves_no_report_and_no_model(short, monkeypatch):
     from tutelage.train import run
 
@@ -86,6 +114,7 @@ def test_a_run_that_dies_leaves_no_report_and_no_model(short, monkeypatch):
     with pytest.raises(RuntimeError, match="the power went"):
         run_recipe(recipe)
     assert not (recipe.output / "report.json").exists()
+    assert not (recipe.output / "report.html").exists()
     assert not (recipe.output / "model").exists()
 
 

@@ -1,4 +1,4 @@
-"""Commands that judge: `evaluate`, `probe`, `compare`."""
+"""Commands that judge: `evaluate`, `probe`, `compare`, `report`."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -142,3 +142,17 @@ def compare(
     Console(width=max(out.width, 140)).print(compare_table(comparison))  # a figure cut short would be a wrong one
     if comparison["left_out"]:
         err.print(f"Not in every run, so left out: {', '.join(comparison['left_out'])}.", soft_wrap=True)
+
+
+@app.command(epilog=example("tutelage report runs/demo", "tutelage report runs/demo --open"))
+def report(
+    run: Annotated[Path, typer.Argument(help="A finished run's folder, or its report.json.")],
+    show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+) -> None:
+    """Write report.html anew from a run's report.json: one file, opens from disk, loads nothing."""
+    from tutelage.evaluate.page import rebuild
+
+    page = rebuild(run)
+    out.print(str(page), soft_wrap=True)
+    if show:
+        typer.launch(page.resolve().as_uri())

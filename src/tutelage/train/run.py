@@ -15,10 +15,13 @@ from tutelage.encode.models import load_model, resolve_model
 from tutelage.errors import ConfigError
 from tutelage.evaluate.checks import compare_checks, run_checks
 from tutelage.evaluate.general import GeneralEvaluator, warnings_of
+from tutelage.evaluate.languages import heat_map
+from tutelage.evaluate.page import PAGE, write_page
 from tutelage.evaluate.per_query import AFTER, BEFORE, PER_QUERY, save_per_query
 from tutelage.evaluate.report import REPORT, compare, provenance, write_json
 from tutelage.evaluate.retrieval import RetrievalEvaluator, RetrievalResult
 from tutelage.evaluate.triplet import TripletEvaluator
+from tutelage.evaluate.worst import worst_queries
 from tutelage.export.card import complete_card
 from tutelage.records.retrieval import RetrievalSet
 from tutelage.train import build, history
@@ -43,7 +46,7 @@ def run_recipe(
     """Train as the recipe says and write the output folder: ``model/``, ``report.json``, ``per_query.parquet``,
     ``recipe.yaml``.
 
-    The report is written last, so a folder with a report holds a finished run.
+    The report is written last, so a folder with a report holds a finished run; ``report.html`` is made from it.
 
     Args:
         recipe: what to do.
@@ -116,6 +119,7 @@ def run_recipe(
         **provenance(),
         **compare(before, after),
         **{kind: figures for kind, figures in beside.items() if figures},
+        **_evidence(before, after, sets, measure.main),
         "training": _training(trainer) | ({"guard": guarded} if guarded else {}),
         "history": history.evaluations(
             trainer.state.log_history, [retrieval.name for retrieval in sets], measure.measured
@@ -126,6 +130,7 @@ def run_recipe(
     save_per_query(output / PER_QUERY, {BEFORE: before.values(), AFTER: after.values()})
     _save_model(model, output / MODEL, report, recipe)
     write_json(output / REPORT, report)
+    write_page(report, output / PAGE)
     return report
 
 
@@ -158,7 +163,7 @@ def prepare(
 
 def _remove_run(output: Path) -> None:
     """What an earlier run wrote here, the report first; the guide store stays, its fingerprint decides of its use."""
-    for file in (REPORT, PER_QUERY, history.FILE):
+    for file in (REPORT, PAGE, PER_QUERY, history.FILE):
         (output / file).unlink(missing_ok=True)
     for part in (MODEL, build.CHECKPOINTS):
         shutil.rmtree(output / part, ignore_errors=True)
@@ -205,6 +210,16 @@ def _measure(
         assert evaluator.result is not None
         results[evaluator.retrieval.name] = evaluator.result
     return results
+
+
+def _evidence(
+    before: dict[str, RetrievalResult], after: dict[str, RetrievalResult], sets: list[RetrievalSet], metric: str
+) -> dict[str, Any]:
+    """What the report shows beside means, as far as there is any: worst queries, the map of languages."""
+    worst = {of.name: worst_queries(before[of.name], after[of.name], of, metric) for of in sets}
+    old, new = ({name: result.means[metric] for name, result in results.items()} for results in (before, after))
+    found = {"worst": {name: rows for name, rows in worst.items() if rows}, "languages": heat_map(old, new, metric)}
+    return {key: content for key, content in found.items() if content}
 
 
 def _training(trainer: GuidedTrainer) -> dict[str, Any]:
