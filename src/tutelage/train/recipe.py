@@ -74,6 +74,7 @@ class DataRecipe(Record):
     """What is learned from, and which concepts are kept apart."""
 
     train: tuple[TrainSource, ...] = Field(min_length=1)
+    verdicts: tuple[Path, ...] = ()  # judged pairs, as `audit` exports them: positive are learned from, never spared
     held_out: Share = HELD_OUT_SHARE  # share of concepts
     seed: int = Field(0, ge=0, lt=2**32)  # of the split and of the pairs drawn
 
