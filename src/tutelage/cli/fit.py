@@ -1,4 +1,4 @@
-"""Commands that train: `demo`, `train`, and the recipes they follow."""
+"""Commands that train: `demo`, `train`, the recipes they follow, and `mine`, which makes triplets for them."""
 
 import os
 import shutil
@@ -90,6 +90,52 @@ def _run(source: str, overrides: list[str], folder: Path | None, overwrite: bool
     out.print()
     out.print(f"{steps} steps in {spent['train']:.0f} s; {sum(spent.values()):.0f} s in all.")
     out.print(f"Model: {recipe.output / MODEL}   Report: {recipe.output / REPORT}", soft_wrap=True)
+
+
+@app.command(
+    epilog=example(
+        "tutelage mine demo --out triplets.parquet",
+        "tutelage mine pairs.csv --out triplets.parquet --model all-MiniLM-L6-v2 --negatives 5 --max-score 0.8",
+    )
+)
+def mine(
+    source: Annotated[str, typer.Argument(help="A recipe (.yaml or a shipped name), or a source of pairs.")],
+    output: Annotated[Path, typer.Option("--out", help="The Parquet file of triplets.")],
+    sets: Sets = None,
+    data: DataFolder = None,
+    model: Annotated[
+        str | None, typer.Option(help="Who finds texts near. Default: the recipe's guide, else all-MiniLM-L6-v2.")
+    ] = None,
+    negatives: Annotated[int, typer.Option(help="Of each anchor.")] = 3,
+    range_min: Annotated[int, typer.Option(help="Skip so many of the nearest.")] = 0,
+    range_max: Annotated[int, typer.Option(help="Look at no more than so many.")] = 100,
+    relative_margin: Annotated[
+        float | None,
+        typer.Option(help="Leave out what scores above (1 - margin) of the positive: 0.05, the 95 % rule."),
+    ] = 0.05,
+    absolute_margin: Annotated[float | None, typer.Option(help="Leave out what scores above it less this.")] = None,
+    max_score: Annotated[float | None, typer.Option(help="Leave out what scores above this.")] = None,
+    min_score: Annotated[float | None, typer.Option(help="Leave out what scores below this.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Mine hard negatives.
+
+    Never a text of the anchor's own concept. The file is a source for a recipe: columns anchor, positive, negative.
+    """
+    from tutelage.guide.mining import MiningRules
+    from tutelage.records.sources import data_folder
+    from tutelage.train.mining import mine_triplets
+
+    rules = MiningRules(
+        num_negatives=negatives, range_min=range_min, range_max=range_max, max_score=max_score, min_score=min_score,
+        absolute_margin=absolute_margin, relative_margin=relative_margin,
+    )  # fmt: skip
+    about = mine_triplets(
+        source, output, data_folder(data), model=model, rules=rules, overrides=sets or [], progress=not as_json
+    )
+    if as_json:
+        return print_json(about)
+    out.print(f"{about['triplets']} triplets of {about['pairs']} pairs, by {about['model']}: {output}", soft_wrap=True)
 
 
 @recipes.command("show", epilog=example("tutelage recipe show", "tutelage recipe show demo > my.yaml"))

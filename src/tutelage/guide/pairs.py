@@ -40,8 +40,8 @@ class Pairs:
     """Pairs of a stream of tiles, each unordered pair once, the important ones first.
 
     Args:
-        nearest: keep the pairs nearest to the ceiling, of any tile only so many. Default: all pairs, the most often met
-            first, then those of the highest score.
+        nearest: keep the pairs nearest to the ceiling, of any tile only so many. Default: all pairs, by times x score:
+            what was met most often, each time counted for as much as the guide makes of it.
     """
 
     def __init__(self, nearest: int | None = None) -> None:
@@ -81,9 +81,9 @@ class Pairs:
 
     def _merge(self) -> None:
         seen = merged(np.concatenate([self._seen, *self._parts]))
-        # What was dropped as often is the likelier right answer, the more the guide thinks of it.
-        importance = (-seen["score"], -seen["times"])
+        # By times alone, pairs lead that met by chance under rows whose own positive the guide hardly knows.
+        importance = [-seen["times"] * seen["score"]]
         if self.nearest is not None:
-            importance = (np.abs(seen["score"] - seen["ceiling"]),)
+            importance = [np.abs(seen["score"] - seen["ceiling"])]
         self._seen = seen[np.lexsort((seen["candidate"], seen["row"], *importance))][:MOST_HELD]
         self._parts, self._waiting = [], 0
