@@ -100,9 +100,7 @@ def test_a_checkpoint_is_compared_with_the_guide(recipe, tmp_path):
 
     tiny_model(tmp_path / "other", seed=5).save_pretrained(str(tmp_path / "checkpoint"))
     itself = quiet(recipe(*SAME))["sets"]["sample:en"]["32"]["agreement"]
-    other = quiet(recipe(*SAME), model=str(tmp_path / "checkpoint"))["sets"]["sample:en"]["32"][
-        "agreement"
-    ]
+    other = quiet(recipe(*SAME), model=str(tmp_path / "checkpoint"))["sets"]["sample:en"]["32"]["agreement"]
     assert itself["spearman"] > 0.999
     assert other["spearman"] < 0.9
     assert other["encoder_drops_too"] < itself["encoder_drops_too"]
