@@ -7,8 +7,9 @@ import torch
 from reference import Example
 
 from tutelage.guide import audit as audits
-from tutelage.guide.audit import BINS, MARGINS, Audit, Smallest, gaps
-from tutelage.guide.pairs import Pairs
+from tutelage.guide.audit import BINS, Audit
+from tutelage.guide.margins import MARGINS
+from tutelage.guide.seen_pairs import Pairs
 from tutelage.losses import RULES, Embedded
 from tutelage.losses.contrastive import plan_of
 
@@ -89,15 +90,6 @@ def test_no_margin_is_named_where_the_guide_never_drops_so_much():
     assert audited(case, rate=0.9)["margin_for_rate"] == {"absolute": None, "relative": None}
 
 
-def test_gaps_by_hand():
-    sims, positive = torch.tensor([[0.5, 0.1, 0.2]]).T, torch.tensor([0.4])
-    torch.testing.assert_close(gaps(sims, positive, "absolute")[:, 0], torch.tensor([-0.1, 0.3, 0.2]))
-    torch.testing.assert_close(gaps(sims, positive, "relative")[:, 0], torch.tensor([-0.25, 0.75, 0.5]))
-    torch.testing.assert_close(gaps(sims, -positive, "relative")[:, 0], torch.tensor([-2.25, -1.25, -1.5]))
-    nothing = gaps(torch.tensor([[0.5], [0.0], [-0.5]]), torch.zeros(1), "relative")[:, 0]
-    assert nothing.tolist() == [-torch.inf, torch.inf, torch.inf]
-
-
 def test_a_candidate_level_with_the_positive_is_kept_at_margin_0():
     vectors = torch.nn.functional.normalize(torch.randn(1, 8), dim=1).expand(4, 8).contiguous()
     sides = [Embedded(torch.randn(4, 8), vectors, torch.arange(4) + begin) for begin in (0, 10)]
@@ -147,12 +139,3 @@ def test_pairs_of_a_batch_are_those_that_the_guide_drops_and_nearly_drops():
     assert (first.guide_score, first.ceiling) == pytest.approx((0, 0.5), abs=1e-6)
     audit.add(plan_of(anchor, positive, contrast_anchors=False, contrast_positives=False, margin=0.6))
     assert [(p.anchor, p.candidate, p.times) for p in dropped.top(1)] == [(3, 12, 1)]
-
-
-@pytest.mark.parametrize("count", [1, 5, 100])
-def test_the_smallest_of_a_stream_are_its_sorted_beginning(count):
-    numbers = torch.randn(60, generator=torch.Generator().manual_seed(1))
-    smallest = Smallest(count)
-    for part in numbers.split(7):
-        smallest.add(part)
-    torch.testing.assert_close(smallest.ascending(), numbers.sort().values[:count])

@@ -1,11 +1,10 @@
 """What a guide does to a batch, pair by pair: the plan of the loss is read, so an audit and training cannot disagree.
 
-Words: a candidate is *free* when no rule of ids names it and it is not the row's own positive, so the guide decides;
-its *gap* is the margin at which the guide would begin to drop it.
+A candidate is *free* when no rule of ids names it and it is not the row's own positive, so that the guide decides.
 """
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,30 +12,16 @@ from jaxtyping import Bool, Float, Int64
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from tutelage.guide.pairs import Pairs
-from tutelage.losses.masks import RULES, Drops, MarginStrategy, ceiling
+from tutelage.guide.margins import STRATEGIES, MarginCurve, as_decided, gaps
+from tutelage.guide.seen_pairs import Pairs
+from tutelage.losses.masks import RULES, Drops, ceiling
 from tutelage.losses.rules import Dropper, Plan
 from tutelage.losses.screen import products
 from tutelage.losses.tiled import contrast, strips
 
 ROWS_AT_ONCE = 256
 BINS = np.round(np.linspace(-1, 1, 101), 2)  # of the histograms
-MARGINS = np.round(np.linspace(-0.5, 0.5, 101), 2)  # where the drop rate is given
-STRATEGIES: tuple[MarginStrategy, ...] = get_args(MarginStrategy)
 PAIRS_COMPARED = 100_000  # about as many, for the rank correlation of guide and encoder
-
-
-def gaps(
-    guide_sim: Float[Tensor, "candidates rows"], positive_sim: Float[Tensor, " rows"], strategy: MarginStrategy
-) -> Float[Tensor, "candidates rows"]:
-    """The margin above which a candidate is dropped: g > s - m means m > s - g, and g > s - |s| m, m > (s - g) / |s|.
-
-    >>> gaps(torch.tensor([[0.6]]), torch.tensor([0.8]), "relative")
-    tensor([[0.2500]])
-    """
-    gap = positive_sim - guide_sim
-    # With s = 0 no relative margin changes anything: what is above is always dropped, all else never.
-    return gap if strategy == "absolute" else (gap / positive_sim.abs()).nan_to_num_(torch.inf, torch.inf, -torch.inf)
 
 
 class View(NamedTuple):
@@ -89,57 +74,6 @@ def views(plan: Plan) -> Iterator[View]:
             )
 
 
-class Smallest:
-    """The smallest numbers of a stream, in memory for three times as many."""
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-        self._held, self._waiting = torch.empty(0), 0
-        self._parts: list[Tensor] = []
-
-    def add(self, numbers: Float[Tensor, " some"]) -> None:
-        """Keep those that are among the smallest so far."""
-        if len(self._held) == self.count:
-            numbers = numbers[numbers < self._held[-1]]
-        self._parts.append(numbers.float().cpu())
-        self._waiting += len(numbers)
-        if self._waiting > 2 * self.count:
-            self.ascending()
-
-    def ascending(self) -> Float[Tensor, " kept"]:
-        """All that are kept."""
-        self._held = torch.cat([self._held, *self._parts]).sort().values[: self.count].clone()
-        self._parts, self._waiting = [], 0
-        return self._held
-
-
-class MarginCurve:
-    """The guide's drop rate at every margin of one strategy.
-
-    A candidate counts at margin m when its gap is below m, so the rate at m is F(m) = #{gap < m} / candidates, and the
-    largest margin that drops at most a share r is the gap of rank floor(r x candidates), counted from 0.
-    """
-
-    def __init__(self, most: int) -> None:
-        self._counts = np.zeros(len(MARGINS) + 1, dtype=np.int64)
-        self._smallest = Smallest(most)
-
-    def add(self, gap: Float[Tensor, " free"]) -> None:
-        """Some candidates' gaps."""
-        at = torch.bucketize(gap, torch.as_tensor(MARGINS, dtype=gap.dtype, device=gap.device), right=True)
-        self._counts += at.bincount(minlength=len(self._counts)).cpu().numpy()
-        self._smallest.add(gap)
-
-    def rates(self, candidates: int) -> list[float]:
-        """F at each of `MARGINS`."""
-        return (self._counts[:-1].cumsum() / max(candidates, 1)).tolist()
-
-    def margin_for(self, rate: float, candidates: int) -> float | None:
-        """The largest margin that drops at most this share of the candidates; none where every margin does."""
-        kept, rank = self._smallest.ascending(), int(rate * candidates)
-        return float(kept[rank]) if rank < len(kept) and kept[rank].isfinite() else None
-
-
 class Audit:
     """What the guide does to some batches of one data set.
 
@@ -184,8 +118,8 @@ class Audit:
         self._histograms["negatives"] += _histogram(guide[free])
         for strategy, curve in self._curves.items():
             gap = gaps(guide, view.positive_guide, strategy)
-            if strategy == plan.margin_strategy:  # where rounding could differ, training's own decision holds
-                gap = torch.where(view.dropped, gap.clamp(max=_below(plan.margin, gap)), gap.clamp(min=plan.margin))
+            if strategy == plan.margin_strategy:
+                gap = as_decided(gap, view.dropped, plan.margin)
             curve.add(gap[free])
         limit = ceiling(view.positive_guide, plan.margin, plan.margin_strategy)
         encoder_drops = free & (view.encoder > ceiling(view.positive_encoder, plan.margin, plan.margin_strategy))
@@ -230,8 +164,3 @@ class Audit:
 def _histogram(sims: Float[Tensor, " some"]) -> Int64[np.ndarray, " bins"]:
     """Counts in `BINS`; what rounding put beyond ±1 belongs to the last bin."""
     return np.histogram(sims.clamp(-1, 1).float().cpu().numpy(), BINS)[0]
-
-
-def _below(margin: float, like: Tensor) -> float:
-    """The next number of this dtype below a margin."""
-    return float(torch.nextafter(torch.tensor(margin, dtype=like.dtype), torch.tensor(-torch.inf, dtype=like.dtype)))

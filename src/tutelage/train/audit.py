@@ -17,8 +17,9 @@ from tqdm import tqdm
 from tutelage.encode.models import load_model, resolve_model
 from tutelage.errors import ConfigError
 from tutelage.evaluate.report import provenance, write_json
-from tutelage.guide.audit import BINS, MARGINS, Audit
-from tutelage.guide.pairs import Pairs
+from tutelage.guide.audit import BINS, Audit
+from tutelage.guide.margins import MARGINS
+from tutelage.guide.seen_pairs import Pairs
 from tutelage.guide.store import GuideStore
 from tutelage.losses.contrastive import plan_of
 from tutelage.losses.rules import Plan
@@ -80,15 +81,10 @@ def audit(
     Raises:
         ConfigError, DataError, CacheMismatch: no guide, batches that cannot be filled, verdicts that would be lost.
     """
-    if recipe.guide.name is None:
-        raise ConfigError("audit: the recipe has no guide. Set guide.name.")
-    if not 0 < rate < 1:
-        raise ConfigError(f"audit: rate is {rate}; wanted a share of the candidates between 0 and 1.")
     out = out or recipe.output / FOLDER
-    _refuse_to_lose_verdicts(out)
     encoder_name = model or recipe.model.name
-    resolve_model(encoder_name)
     sizes = list(dict.fromkeys(batch_sizes)) or [recipe.sampling.batch_size]
+    _refuse(recipe, encoder_name, rate, out)
     _, train = prepare(recipe, folder, overwrite=True)
     for size in sizes:
         build.refuse_empty_epoch(_with_batch_size(recipe, size), train)
@@ -101,26 +97,18 @@ def audit(
         encoder, _texts(plans), out / "encoder", prompt="", dtype="float32", overwrite=True,
         progress="encoder" if progress else None,
     )  # fmt: skip
-    loss = build.guided_loss(recipe, encoder, store)
+    loss = build.guided_loss(recipe, encoder, store).to(encoder.device)
     tables = {"dropped": Pairs(), "near": Pairs(NEAREST)}
     sets: dict[str, dict[str, Any]] = {}
     total = sum(len(planned.batches) for planned in plans)
     with tqdm(total=total, desc="audit", unit=" batches", disable=None if progress else True) as bar:
         for planned in plans:
-            listed = tables if planned.size == sizes[0] else {}
-            seen: Audit | None = None
-            for batch in planned.batches:
-                plan = _plan(loss, vectors, planned.rows[batch], recipe.loss.group)
-                if seen is None:
-                    seen = Audit(rate=rate, candidates=_candidates(plan) * len(planned.batches), **listed)
-                seen.add(plan)
-                bar.update()
-            assert seen is not None
-            sets.setdefault(planned.name, {})[str(planned.size)] = seen.to_dict()
+            each = (_plan(loss, vectors, planned.rows[batch], recipe.loss.group) for batch in planned.batches)
+            found = _audited(each, planned, rate, tables if planned.size == sizes[0] else {}, bar)
+            sets.setdefault(planned.name, {})[str(planned.size)] = found
 
-    pairs = {kind: table.top(LISTED) for kind, table in tables.items()}
     data = list(train.values()) if isinstance(train, DatasetDict) else [train]
-    rows = described(pairs, data, recipe.data.train, folder)
+    listed = {kind: table.top(LISTED) for kind, table in tables.items()}
     report = {
         "name": recipe.name,
         **provenance(),
@@ -132,12 +120,36 @@ def audit(
         "bins": BINS.tolist(),
         "margins": MARGINS.tolist(),
         "sets": sets,
-        **rows,
+        **described(listed, data, recipe.data.train, folder),
     }
     for kind, file in PAIRS.items():
-        write_pairs(out / file, rows[kind])
+        write_pairs(out / file, report[kind])
     write_json(out / REPORT, report)
     return report
+
+
+def _refuse(recipe: Recipe, encoder: str, rate: float, out: Path) -> None:
+    """What can be seen to fail before any data is read."""
+    if recipe.guide.name is None:
+        raise ConfigError("audit: the recipe has no guide. Set guide.name.")
+    if not 0 < rate < 1:
+        raise ConfigError(f"audit: rate is {rate}; wanted a share of the candidates between 0 and 1.")
+    resolve_model(encoder)
+    _refuse_to_lose_verdicts(out)
+
+
+def _audited(
+    plans: Iterable[Plan], planned: Planned, rate: float, tables: dict[str, Pairs], bar: Any
+) -> dict[str, Any]:
+    """One data set at one batch size."""
+    audit: Audit | None = None
+    for plan in plans:
+        if audit is None:
+            audit = Audit(rate=rate, candidates=_candidates(plan) * len(planned.batches), **tables)
+        audit.add(plan)
+        bar.update()
+    assert audit is not None
+    return audit.to_dict()
 
 
 def _refuse_to_lose_verdicts(out: Path) -> None:
@@ -157,13 +169,14 @@ def _planned(recipe: Recipe, train: Dataset | DatasetDict, count: int) -> Iterat
     """The first batches that training would draw from each data set, epoch after epoch."""
     size = recipe.sampling.batch_size
     count = max(min(count, MOST_CANDIDATES // (4 * size * size)), 1)
-    for name, rows in train.items() if isinstance(train, DatasetDict) else [(_only_name(recipe), train)]:
+    for name, rows in train.items() if isinstance(train, DatasetDict) else [(recipe.data.train[0].source, train)]:
         sampler = build.SAMPLERS[recipe.sampling.sampler](rows, size, drop_last=True, seed=recipe.training.seed)
-        yield Planned(name, rows, size, list(islice(_epochs(sampler), count)))
-
-
-def _only_name(recipe: Recipe) -> str:
-    return recipe.data.train[0].source
+        drawn = list(islice(_epochs(sampler), count))
+        if not drawn:
+            raise ConfigError(
+                f"audit: '{name}' makes no batch of {size} in which no text stands twice. Set a lower batch size."
+            )
+        yield Planned(name, rows, size, drawn)
 
 
 def _epochs(sampler: Any) -> Iterator[list[int]]:
@@ -196,7 +209,7 @@ def _plan(loss: GuidedLoss, vectors: GuideStore, batch: dict[str, list[str]], gr
         [i.to(device) for i in ids],
         [identity[GROUP_ID].to(device) if GROUP_ID in identity else None for identity in found],
     )
-    return plan_of(*sides, **loss.to(device).options | {"dims": None, "never": loss.never})
+    return plan_of(*sides, **loss.options | {"dims": None, "never": loss.never})
 
 
 def _candidates(plan: Plan) -> int:

@@ -32,7 +32,7 @@ class GuidedCollator(SentenceTransformerDataCollator):
     """Tokenises text columns and adds ``{column}_text_id`` to each, ``{column}_group_id`` to anchor and positive.
 
     Args:
-        group_column: the column whose equal values mean "the same group" (rule 3); none: no groups. It and the
+        group_column: the column whose equal values mean "the same group" (rule 4); none: no groups. It and the
             other identity columns (concept, group) are never read as text.
     """
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Dataset
 
-from tutelage.guide.pairs import Pair
+from tutelage.guide.seen_pairs import Pair
 from tutelage.records import sources
 from tutelage.records.pairs import CONCEPT
 from tutelage.records.texts import text_id, text_ids

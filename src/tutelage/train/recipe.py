@@ -101,7 +101,7 @@ class LossRecipe(Record):
     drop_same_text: bool = True
     drop_same_group: bool = True
     dims: tuple[PositiveInt, ...] | None = None  # Matryoshka dimensions, weight 1 each
-    group: Literal["concept", "group"] = "concept"  # which column rule 3 reads: ESCO concept or ISCO group
+    group: Literal["concept", "group"] = "concept"  # which column rule 4 reads: ESCO concept or ISCO group
 
     @model_validator(mode="after")
     def _possible(self) -> "LossRecipe":

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from tutelage.guide import pairs as tables
-from tutelage.guide.pairs import Pairs
+from tutelage.guide import seen_pairs as tables
+from tutelage.guide.seen_pairs import Pairs
 
 ROWS, CANDIDATES = torch.tensor([1, 2]), torch.tensor([2, 1, 3])
 GUIDE = torch.tensor([[0.9, 0.0], [0.0, 0.9], [0.4, 0.6]])  # candidates x rows

@@ -134,6 +134,15 @@ def test_what_cannot_be_audited_is_refused_before_a_model_is_loaded(recipe, sett
         quiet(recipe(*settings), **options)
 
 
+def test_data_that_fills_no_batch_without_a_text_twice_is_refused(recipe, tmp_path):
+    (tmp_path / "pairs.csv").write_text("anchor,positive\n" + "".join(f"nurse,carer {i}\n" for i in range(40)))
+    given = recipe(f"data.train=[{{source: '{tmp_path / 'pairs.csv'}'}}]", "sampling.sampler=no_duplicates")
+    with pytest.raises(
+        ConfigError, match=r"pairs\.csv' makes no batch of 32 in which no text stands twice\. Set a lower"
+    ):
+        quiet(given)
+
+
 def test_the_tables_show_rates_margins_and_pairs(recipe):
     found = quiet(recipe())
     rates, margins, dropped, near = audit_tables(found)
