@@ -41,7 +41,9 @@ def example(rows, dim, negatives, *, seed=0, guided=True, ids=True, groups=True)
         group=numbers(rows, 2 * rows),
     )
     known = [*case.anchor_id, *case.positive_id, *(case.negative_id or [])]
-    case.never = [(known[a], known[b]) for a, b in torch.tensor(numbers(2 * rows, len(known))).view(-1, 2).tolist()]
+    case.never = [
+        (known[a], known[b]) for a, b in torch.tensor(numbers(rows // 3 * 2, len(known))).view(-1, 2).tolist()
+    ]
     without = {"guide_anchor": guided, "guide_positive": guided, "guide_negative": guided}
     without |= {"anchor_id": ids, "positive_id": ids, "negative_id": ids, "group": groups}
     return replace(case, **{name: None for name, kept in without.items() if not kept})
