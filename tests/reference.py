@@ -23,6 +23,7 @@ class Example:
     positive_id: list[int] | None = None
     negative_id: list[int] | None = None
     group: list[int] | None = None
+    never: list[tuple[int, int]] = field(default_factory=list)
     negative_row: list[int] | None = None
     options: dict = field(default_factory=dict)
 
@@ -50,7 +51,8 @@ def guided_contrastive(
     """
     n = len(given.anchor)
     guided = given.guide_anchor is not None
-    drops = {"self": 0, "text": 0, "group": 0, "guide": 0}
+    drops = {"self": 0, "text": 0, "never": 0, "group": 0, "guide": 0}
+    never = {frozenset(pair) for pair in given.never}
     candidates = 0
     losses, shares = [], []
     for i in range(n):
@@ -76,6 +78,11 @@ def guided_contrastive(
                     rule = "self"
                 elif others.ids is not None and others.ids[j] in (given.anchor_id[i], given.positive_id[i]):
                     rule = "text"
+                elif others.ids is not None and never & {
+                    frozenset((given.anchor_id[i], others.ids[j])),
+                    frozenset((given.positive_id[i], others.ids[j])),
+                }:
+                    rule = "never"
                 elif others.groups is not None and others.groups[j] == given.group[i]:
                     rule = "group"
                 elif guided and cos(row.guide[i], others.guide[j]) > limit:

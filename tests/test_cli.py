@@ -89,12 +89,27 @@ def test_search_finds_a_synonym_and_prints_its_concept(tutelage, capsys):
     assert {hit["group"] for hit in hits} & {"2512", "2514"}
 
 
+def test_audit_prints_json_and_mine_says_what_it_wrote(tutelage, capsys, tmp_path):
+    output = f"output={tmp_path}"
+    assert tutelage("audit", "demo_sample", "--set", output, "--batches", "1", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["sets"]["sample:en"]["64"]["batches"] == 1
+    assert (tmp_path / "audit" / "dropped.parquet").is_file()
+    assert (
+        tutelage("mine", "demo_sample", "--set", output, "--out", str(tmp_path / "t.parquet"), "--negatives", "1") == 0
+    )
+    assert "triplets of" in capsys.readouterr().out
+    assert (tmp_path / "t.parquet").is_file()
+
+
 def test_recipe_show_prints_the_file_as_it_is(tutelage, capsys):
     assert tutelage("recipe", "show", "demo") == 0
     assert capsys.readouterr().out.startswith("# MiniLM learns")
 
 
-@pytest.mark.parametrize("command", ["demo", "train", "evaluate", "probe", "compare", "report", "search"])
+@pytest.mark.parametrize(
+    "command", ["demo", "train", "audit", "mine", "evaluate", "probe", "compare", "report", "search"]
+)
 def test_help_has_examples(tutelage, capsys, command):
     assert tutelage(command, "--help") == 0
     assert f"tutelage {command}" in capsys.readouterr().out.partition("Examples:")[2]

@@ -40,6 +40,10 @@ def example(rows, dim, negatives, *, seed=0, guided=True, ids=True, groups=True)
         negative_id=numbers(negatives, 3 * rows) if negatives else None,
         group=numbers(rows, 2 * rows),
     )
+    known = [*case.anchor_id, *case.positive_id, *(case.negative_id or [])]
+    case.never = [
+        (known[a], known[b]) for a, b in torch.tensor(numbers(rows // 3 * 2, len(known))).view(-1, 2).tolist()
+    ]
     without = {"guide_anchor": guided, "guide_positive": guided, "guide_negative": guided}
     without |= {"anchor_id": ids, "positive_id": ids, "negative_id": ids, "group": groups}
     return replace(case, **{name: None for name, kept in without.items() if not kept})
@@ -59,6 +63,10 @@ def embedded(case):
     return anchor, positive, negative
 
 
+def never_of(case):
+    return torch.tensor(case.never, dtype=torch.int64).view(-1, 2)
+
+
 def gradients(loss, case):
     leaves = [leaf for leaf in (case.anchor, case.positive, case.negative) if leaf is not None]
     return torch.autograd.grad(loss, leaves)
@@ -67,7 +75,9 @@ def gradients(loss, case):
 def assert_equals_reference(case, *, chunk_size=None, **options):
     want, drops, candidates, share = reference.guided_contrastive(case, **options)
     owner = None if case.negative_row is None else torch.tensor(case.negative_row)
-    got, found = guided_contrastive(*embedded(case), chunk_size=chunk_size, negative_row=owner, **options)
+    got, found = guided_contrastive(
+        *embedded(case), never=never_of(case), chunk_size=chunk_size, negative_row=owner, **options
+    )
     wanted = gradients(want, case)
     assert wanted[0].abs().sum() > 0, "no gradient: the comparison would prove nothing"
     torch.testing.assert_close(got, want)
@@ -164,7 +174,7 @@ def test_every_rule_drops_something_in_these_examples():
     assert 0 < share < 1
 
 
-@pytest.mark.parametrize("rule", ["self", "text", "group", "guide"])
+@pytest.mark.parametrize("rule", RULES)
 def test_a_fault_in_a_rule_is_noticed(rule, monkeypatch):
     """Switch one rule off: the comparison with the definition must fail, else it proves nothing."""
     if rule == "guide":
@@ -225,6 +235,23 @@ def test_two_losses_before_one_backward_are_independent():
     (losses[0] + 3 * losses[1]).backward()
     torch.testing.assert_close((one.anchor.grad, one.positive.grad), alone[0])
     torch.testing.assert_close((two.anchor.grad, two.positive.grad), tuple(3 * g for g in alone[1]))
+
+
+def test_a_listed_pair_is_no_negative_and_its_neighbours_are():
+    """Three rows; 11 is listed beside row 0's anchor. Row 0 loses it, row 2 does not: the list is not transitive."""
+    vectors = torch.randn(2, 3, 4, dtype=torch.float64)
+    anchor, positive = (
+        Embedded(side, text_id=torch.tensor(ids)) for side, ids in zip(vectors, ([0, 1, 2], [10, 11, 12]), strict=True)
+    )
+    listed = torch.tensor([[11, 0], [1, 12], [77, 78]])
+    for never in (listed, listed.flip(1)):
+        _, drops = guided_contrastive(anchor, positive, never=never, contrast_anchors=False, contrast_positives=False)
+        # Row 0 and 11, row 1 and 12 by its anchor; of row 1's positive 11 and candidate 0 there is none in AP.
+        assert dict(zip(RULES, drops.counts.tolist(), strict=True)) == {
+            "self": 0, "text": 0, "never": 2, "group": 0, "guide": 0
+        }  # fmt: skip
+    _, drops = guided_contrastive(anchor, positive, never=listed, contrast_positives=False)
+    assert drops.counts[2] == 4, "in AA row 1 loses anchor 0 by its positive 11, and row 2 anchor 1 by its positive 12"
 
 
 @pytest.mark.parametrize("name", ["drop_same_text", "drop_same_group"])
@@ -367,7 +394,9 @@ def test_matryoshka_is_the_weighted_sum_of_the_losses_of_prefixes(dims, chunk_si
         if dim == max(dims):
             widest = share
     want, wanted = sum(parts), gradients(sum(parts), case)
-    got, found = guided_contrastive(*embedded(case), temperature=0.5, dims=dims, chunk_size=chunk_size, **options)
+    got, found = guided_contrastive(
+        *embedded(case), never=never_of(case), temperature=0.5, dims=dims, chunk_size=chunk_size, **options
+    )
     torch.testing.assert_close(got, want)
     torch.testing.assert_close(gradients(got, case), wanted)
     assert dict(zip(RULES, found.counts.tolist(), strict=True)) == drops

@@ -228,3 +228,15 @@ def test_options_out_of_range_are_refused(tiny, options, message, monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as users run it
     with pytest.raises(ConfigError, match=message):
         GuidedLoss(tiny, None, **options)
+
+
+def test_pairs_that_are_never_negatives_are_dropped_and_counted(minilm):
+    never = [("solderer", "welder"), ("nurse", "head of sales")]
+    features = features_of(GuidedLoss(minilm, None), ANCHORS, POSITIVES, NEGATIVES)
+    losses = [GuidedLoss(minilm, None, temperature=0.5, never=given) for given in ((), never)]
+    plain, spared = (loss(features, None).item() for loss in losses)
+    assert spared < plain
+    rates = [loss.drop_rates()["never"] for loss in losses]
+    # 5 rows meet 5 positives, 5 negatives, 5 anchors and 5 positives, less their own positive: 19 candidates each.
+    assert rates == [0.0, 2 / 95]
+    assert losses[1].get_config_dict()["never"] == 2

@@ -12,6 +12,7 @@ from tutelage.losses.directions import (
     PartitionMode,
     chosen,
     hardness,
+    listed,
     own_candidates,
     pairings,
     refuse,
@@ -39,6 +40,7 @@ def guided_contrastive(
     hardness_strength: float = 0.0,
     drop_same_text: bool = True,
     drop_same_group: bool = True,
+    never: Int[Tensor, "pairs 2"] | None = None,
     anchor_candidates: Embedded | None = None,
     positive_column: Int[Tensor, " rows"] | None = None,
     negative_row: Int[Tensor, " negatives"] | None = None,
@@ -81,7 +83,8 @@ def guided_contrastive(
         hardness_mode: whose logits are raised; default: nobody's.
         hardness_strength: by how much of their sim (not divided by the temperature).
         drop_same_text: apply rule 2 where text ids are given.
-        drop_same_group: apply rule 3 where group ids are given.
+        drop_same_group: apply rule 4 where group ids are given.
+        never: pairs of text ids that are no negatives (rule 3), whichever of the two comes first.
         anchor_candidates: the anchors of every rank, in the order of ``positive``; default: ``anchor``.
         positive_column: where each row's positive stands in ``positive``; default: 0 ... N-1.
         negative_row: the position in ``positive`` of each negative's own positive, where that matters (hardness,
@@ -101,6 +104,56 @@ def guided_contrastive(
         a, p = Embedded(encoder_anchor, guide_anchor), Embedded(encoder_positive, guide_positive)
         loss, drops = guided_contrastive(a, p, temperature=0.05, margin=0.02)
     """
+    plan = plan_of(
+        anchor, positive, negative,
+        temperature=temperature,
+        margin=margin,
+        margin_strategy=margin_strategy,
+        contrast_anchors=contrast_anchors,
+        contrast_positives=contrast_positives,
+        directions=directions,
+        partition_mode=partition_mode,
+        hardness_mode=hardness_mode,
+        hardness_strength=hardness_strength,
+        drop_same_text=drop_same_text,
+        drop_same_group=drop_same_group,
+        never=never,
+        anchor_candidates=anchor_candidates,
+        positive_column=positive_column,
+        negative_row=negative_row,
+        dims=dims,
+        chunk_size=chunk_size,
+    )  # fmt: skip
+    if dims is None:
+        return contrast(plan)
+    ascending = sorted(dims)
+    return contrast_prefixes(plan, Prefixes(ascending, [dims[dim] for dim in ascending]))
+
+
+def plan_of(
+    anchor: Embedded,
+    positive: Embedded,
+    negative: Embedded | None = None,
+    *,
+    temperature: float = 0.01,
+    margin: float = 0.0,
+    margin_strategy: MarginStrategy = "absolute",
+    contrast_anchors: bool = True,
+    contrast_positives: bool = True,
+    directions: Sequence[Direction] | None = None,
+    partition_mode: PartitionMode = "joint",
+    hardness_mode: HardnessMode | None = None,
+    hardness_strength: float = 0.0,
+    drop_same_text: bool = True,
+    drop_same_group: bool = True,
+    never: Int[Tensor, "pairs 2"] | None = None,
+    anchor_candidates: Embedded | None = None,
+    positive_column: Int[Tensor, " rows"] | None = None,
+    negative_row: Int[Tensor, " negatives"] | None = None,
+    dims: Mapping[int, float] | None = None,
+    chunk_size: int | None = None,
+) -> Plan:
+    """Who competes and who leaves, before anything is summed: the arguments are those of `guided_contrastive`."""
     if not temperature > 0:
         raise ValueError(f"temperature is {temperature}; it divides similarities and must be above 0.")
     named = chosen(directions, contrast_anchors, contrast_positives)
@@ -126,7 +179,7 @@ def guided_contrastive(
 
     harder = hardness(pairs, hardness_mode, 1 + temperature * hardness_strength, column)
     partition = {direction: number for number, direction in enumerate(dict.fromkeys(p.direction for p in pairs))}
-    plan = Plan(
+    return Plan(
         blocks=[
             Block(
                 pair.row.vectors,
@@ -135,6 +188,8 @@ def guided_contrastive(
                 pair.other.guide,
                 factor,
                 partition[pair.direction] if partition_mode == "per_direction" else 0,
+                pair.row.text_id,
+                pair.other.text_id,
             )
             for pair, factor in zip(pairs, harder.factors, strict=True)
         ],
@@ -143,6 +198,7 @@ def guided_contrastive(
             own_candidates(pairs, ("positive",), column),
             own_candidates(pairs, ("self",), column),
             same(pairs, "text_id", anchor.text_id, mine.text_id) if drop_same_text else None,
+            None if never is None else listed(pairs, never, anchor.text_id, mine.text_id),
             same(pairs, "group_id", anchor.group_id) if drop_same_group else None,
         ),
         rescaled=harder.rescaled,
@@ -152,7 +208,3 @@ def guided_contrastive(
         margin_strategy=margin_strategy,
         chunk_size=chunk_size,
     )
-    if dims is None:
-        return contrast(plan)
-    ascending = sorted(dims)
-    return contrast_prefixes(plan, Prefixes(ascending, [dims[dim] for dim in ascending]))

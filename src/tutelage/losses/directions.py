@@ -8,7 +8,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from tutelage.losses.masks import Embedded, IdIndex
-from tutelage.losses.rules import Match
+from tutelage.losses.rules import Listed, Match
 
 Direction = Literal["query_to_doc", "query_to_query", "doc_to_query", "doc_to_doc"]
 PartitionMode = Literal["joint", "per_direction"]
@@ -88,6 +88,17 @@ def same(
     index = IdIndex.of(len(pair.owner) if ids is None else ids for ids, pair in zip(known, pairs, strict=True))
     ids = tuple(each for each in row_ids if each is not None)
     return Match(index, ids) if index is not None and len(ids) == len(row_ids) else None
+
+
+def listed(
+    pairs: Sequence[Pairing], never: Int[Tensor, "pairs 2"], *row_ids: Int[Tensor, " rows"] | None
+) -> Listed | None:
+    """Candidates whose text stands beside one of a row's texts in ``never``; the order within a pair is nothing."""
+    match = same(pairs, "text_id", *row_ids)
+    if match is None or not len(never):
+        return None
+    known, order = torch.cat([never[:, 0], never[:, 1]]).sort()
+    return Listed(*match, IdIndex(known, torch.cat([never[:, 1], never[:, 0]])[order]))
 
 
 class Hardness(NamedTuple):

@@ -1,12 +1,13 @@
-"""The four rules by which a candidate is dropped from a row's softmax, each counted apart.
+"""The five rules by which a candidate is dropped from a row's softmax, each counted apart.
 
 A candidate is any text that an anchor is scored against. Row i's own positive is never dropped. Otherwise a candidate
 leaves row i when one of these holds:
 
 1. ``self``: it is row i's own text, by index (its anchor in AA; its positive or negative among documents);
 2. ``text``: its text is row i's anchor or positive, by text id;
-3. ``group``: its group (ESCO concept, cluster ...) is row i's, by group id;
-4. ``guide``: its guide similarity to row i exceeds row i's ceiling, strictly.
+3. ``never``: somebody listed it, beside row i's anchor or positive, as a pair that is no negative, by text ids;
+4. ``group``: its group (ESCO concept, cluster ...) is row i's, by group id;
+5. ``guide``: its guide similarity to row i exceeds row i's ceiling, strictly.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from tutelage.losses.similarity import unit, widen
 
-RULES = ("self", "text", "group", "guide")
+RULES = ("self", "text", "never", "group", "guide")
 MarginStrategy = Literal["absolute", "relative"]
 
 

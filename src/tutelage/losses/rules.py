@@ -1,4 +1,4 @@
-"""Which candidates leave a strip of rows: the four rules at work, tile by tile.
+"""Which candidates leave a strip of rows: the five rules at work, tile by tile.
 
 Equal ids come from sorted indexes, so no pair of ids is compared in vain; what the guide objects to is a mask of one
 tile. A tile stands with its candidates down and the strip's rows across, the order in which products, maxima and sums
@@ -28,6 +28,8 @@ class Block(NamedTuple):
     candidate_guide: Float[Tensor, "candidates guide_dim"] | None
     hardness: float = 1.0  # factor of the logits that the gradient does not see
     partition: int = 0  # whose softmax these candidates belong to
+    row_id: Int[Tensor, " rows"] | None = None  # text ids of both sides: no rule reads them here, an audit does
+    candidate_id: Int[Tensor, " candidates"] | None = None
 
 
 class Match(NamedTuple):
@@ -42,12 +44,32 @@ class Match(NamedTuple):
         return torch.cat([row for row, _ in found]), torch.cat([column for _, column in found])
 
 
+class Listed(NamedTuple):
+    """Candidates that stand beside one of a row's ids in a list of pairs.
+
+    ``partners`` holds the list in both directions: by one id of a pair (``ids``), the other (``column``).
+    """
+
+    candidates: IdIndex
+    ids: tuple[Int[Tensor, " rows"], ...]
+    partners: IdIndex
+
+    def find(self, strip: slice) -> tuple[Int[Tensor, " found"], Int[Tensor, " found"]]:
+        """Rows (within the strip) and columns that a pair of the list names."""
+        found = []
+        for each in self.ids:
+            row, partner = self.partners.find(each[strip])
+            which, column = self.candidates.find(partner)
+            found.append((row[which], column))
+        return torch.cat([row for row, _ in found]), torch.cat([column for _, column in found])
+
+
 class Plan(NamedTuple):
     """All of a loss but what it sums. The first block is AP; ``positive_column`` points into it."""
 
     blocks: Sequence[Block]
     positive_column: Int[Tensor, " rows"]
-    by_id: Sequence[Match | None]  # the row's own positive, which no rule may drop; then the first three of `RULES`
+    by_id: Sequence[Match | Listed | None]  # the row's own positive, which no rule may drop; then `RULES` but the last
     rescaled: Match | None  # candidates whose logits are multiplied by ``rescaling``, after their block's hardness
     rescaling: float
     temperature: float
@@ -144,7 +166,7 @@ class Dropper:
             yield tile, Found(flat[why == 0], row[named][why == 0], flat[why == 1], rescaled, dropped)
 
     def by_id(self, strip: slice) -> tuple[Int[Tensor, " named"], Int[Tensor, " named"], Int[Tensor, " named"]]:
-        """Rows, columns (ascending) and the first rule that names them: 0 the own positive, 1 self, 2 text, 3 group."""
+        """Rows, columns (ascending) and the first rule that names them: 0 the own positive, 1 self, 2 text ..."""
         keys, rows = [], strip.stop - strip.start
         for rank, match in enumerate(self.plan.by_id):
             if match is not None:

@@ -16,7 +16,9 @@ from tutelage.records import sources
 from tutelage.records.pairs import CONCEPT, IDENTITY_COLUMNS, concept_pairs
 from tutelage.records.retrieval import RetrievalSet
 from tutelage.records.splits import comparable, is_held_out, refuse_leak, split_by_concept
+from tutelage.records.verdicts import read_all
 from tutelage.sampling import ConceptBatches, NoDuplicateBatches
+from tutelage.train.accepted import join_accepted
 from tutelage.train.objective import GuidedLoss
 from tutelage.train.recipe import DataRecipe, EvaluateRecipe, Recipe, TrainSource
 
@@ -41,6 +43,9 @@ def training_data(data: DataRecipe, folder: Path | None, sets: Iterable[Retrieva
         again = sum(name.partition(" #")[0] == source.source for name in built)
         name = f"{source.source} #{again + 1}" if again else source.source
         built[name] = _pairs(source, data, folder, secret)
+    if data.verdicts:
+        hidden = secret | {comparable(text) for text in _held_out_labels(data, folder)}
+        built = join_accepted(built, read_all(data.verdicts), hidden)
     for name, pairs in built.items():
         if not len(pairs):
             raise ConfigError(f"data.train: '{name}' has no pair beside the held-out concepts. Lower data.held_out.")
@@ -61,6 +66,14 @@ def _pairs(source: TrainSource, data: DataRecipe, folder: Path | None, secret: s
     for name in text_columns(pairs):
         hidden = [out or comparable(text) in secret for out, text in zip(hidden, pairs[name], strict=True)]
     return pairs.select([row for row, out in enumerate(hidden) if not out])
+
+
+def _held_out_labels(data: DataRecipe, folder: Path | None) -> Iterable[str]:
+    """Labels of the held-out concepts of every taxonomy, whether or not a set asks for them."""
+    for source in data.train:
+        if source.source.partition(":")[0] in sources.TAXONOMIES:
+            _, held_out = split_by_concept(sources.labels(source.source, folder), data.held_out, data.seed)
+            yield from (label.text for label in held_out)
 
 
 def refuse_empty_epoch(recipe: Recipe, train: Dataset | DatasetDict) -> None:
@@ -156,7 +169,11 @@ def guided_loss(recipe: Recipe, model: SentenceTransformer, store: GuideStore | 
     """The loss with the recipe's options."""
     options = recipe.loss.model_dump(exclude={"group"})
     training = recipe.training
-    return GuidedLoss(model, store, token_budget=training.token_budget, memory_budget=training.memory_budget, **options)
+    # An accepted pair is no negative either, where its two texts meet in rows of others.
+    never = [verdict[:2] for verdict in read_all(recipe.data.verdicts)]
+    return GuidedLoss(
+        model, store, never=never, token_budget=training.token_budget, memory_budget=training.memory_budget, **options
+    )
 
 
 def training_arguments(recipe: Recipe, folder: Path, *, quiet: bool) -> SentenceTransformerTrainingArguments:

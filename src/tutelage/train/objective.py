@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
+import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
 from torch import Tensor, nn
@@ -15,13 +16,14 @@ from tutelage.losses import Drops, Embedded, guided_contrastive
 from tutelage.losses.directions import Direction, HardnessMode, PartitionMode, chosen, refuse
 from tutelage.losses.masks import MarginStrategy
 from tutelage.records.pairs import CONCEPT
+from tutelage.records.texts import text_ids
 from tutelage.train.collate import GROUP_ID, TEXT_ID, GuidedCollator
 
 
 class GuidedLoss(nn.Module):
     """GISTEmbed's loss over a guide store: in-batch negatives, without those that are right answers too.
 
-    The formula and the four rules stand in `tutelage.losses.guided_contrastive`. The guide does not run here: its
+    The formula and the five rules stand in `tutelage.losses.guided_contrastive`. The guide does not run here: its
     vectors are looked up by text id, so the collator must be this loss's own.
 
     Args:
@@ -38,6 +40,7 @@ class GuidedLoss(nn.Module):
         hardness_strength: 5-9 is usual.
         drop_same_text: never push a text away from itself.
         drop_same_group: nor from a text of its own group (where the data has a group column).
+        never: (text, text) pairs that are no negatives of each other, whatever the guide says.
         dims: Matryoshka dimensions, weight 1 each (or a mapping to weights); default: the whole width only.
         token_budget: padded tokens in one forward pass; default: by device.
         memory_budget: GiB of graphs that are kept; what does not fit is embedded again in the backward pass. Default:
@@ -56,6 +59,8 @@ class GuidedLoss(nn.Module):
         SentenceTransformerTrainer(model=model, train_dataset=dataset, loss=loss, data_collator=loss.collator()).train()
     """
 
+    never: Tensor
+
     def __init__(
         self,
         model: SentenceTransformer,
@@ -72,6 +77,7 @@ class GuidedLoss(nn.Module):
         hardness_strength: float = 0.0,
         drop_same_text: bool = True,
         drop_same_group: bool = True,
+        never: Iterable[tuple[str, str]] = (),
         dims: Sequence[int] | Mapping[int, float] | None = None,
         token_budget: int | None = None,
         memory_budget: float | None = None,
@@ -107,6 +113,9 @@ class GuidedLoss(nn.Module):
             "drop_same_group": drop_same_group,
             "dims": dims if dims is None or isinstance(dims, Mapping) else dict.fromkeys(dims, 1.0),
         }
+        ids = [text_ids(pair) for pair in never]
+        listed = torch.from_numpy(np.stack(ids)) if ids else torch.empty(0, 2, dtype=torch.int64)
+        self.register_buffer("never", listed, persistent=False)
         self.token_budget, self.memory_budget = token_budget, memory_budget
         self._drops: list[Drops] = []
 
@@ -134,6 +143,21 @@ class GuidedLoss(nn.Module):
         ids = [column.pop(TEXT_ID) for column in columns]
         groups = [column.pop(GROUP_ID, None) for column in columns]
         vectors = embed_columns(self.model, columns, token_budget=self.token_budget, memory_budget=self.memory_budget)
+        loss, drops = guided_contrastive(*self.embedded(vectors, ids, groups), **self.options, never=self.never)
+        if self.training:
+            self._drops.append(drops)
+        return loss
+
+    def embedded(
+        self, vectors: Sequence[Tensor], ids: list[Tensor], groups: Sequence[Tensor | None]
+    ) -> tuple[Embedded, Embedded, Embedded | None]:
+        """Anchors, positives and negatives as the loss's function takes them, the guide's vectors beside the encoder's.
+
+        Args:
+            vectors: of the encoder, of each text column.
+            ids: text ids of each column.
+            groups: group ids of each column, or none.
+        """
         guides = [None if self.guide_store is None else self.guide_store.vectors(i) for i in ids]
         anchor, positive, *negatives = (Embedded(*parts) for parts in zip(vectors, guides, ids, groups, strict=True))
         negative = None
@@ -143,10 +167,7 @@ class GuidedLoss(nn.Module):
                 None if self.guide_store is None else torch.cat([g for g in guides[2:] if g is not None]),
                 torch.cat(ids[2:]),
             )
-        loss, drops = guided_contrastive(anchor, positive, negative, **self.options)
-        if self.training:
-            self._drops.append(drops)
-        return loss
+        return anchor, positive, negative
 
     def drop_rates(self) -> dict[str, float]:
         """What the rules dropped since this was last asked; empty when nothing was trained.
@@ -162,7 +183,8 @@ class GuidedLoss(nn.Module):
 
     def get_config_dict(self) -> dict[str, Any]:
         """What the model card says of this loss."""
-        return {"guide": repr(self.guide_store.fingerprint) if self.guide_store else None, **self.options}
+        guide = repr(self.guide_store.fingerprint) if self.guide_store else None
+        return {"guide": guide, **self.options, "never": len(self.never)}
 
     @property
     def citation(self) -> str:

@@ -74,6 +74,7 @@ class DataRecipe(Record):
     """What is learned from, and which concepts are kept apart."""
 
     train: tuple[TrainSource, ...] = Field(min_length=1)
+    verdicts: tuple[Path, ...] = ()  # judged pairs, as `audit` exports them: positive are learned from, never spared
     held_out: Share = HELD_OUT_SHARE  # share of concepts
     seed: int = Field(0, ge=0, lt=2**32)  # of the split and of the pairs drawn
 
@@ -100,7 +101,7 @@ class LossRecipe(Record):
     drop_same_text: bool = True
     drop_same_group: bool = True
     dims: tuple[PositiveInt, ...] | None = None  # Matryoshka dimensions, weight 1 each
-    group: Literal["concept", "group"] = "concept"  # which column rule 3 reads: ESCO concept or ISCO group
+    group: Literal["concept", "group"] = "concept"  # which column rule 4 reads: ESCO concept or ISCO group
 
     @model_validator(mode="after")
     def _possible(self) -> "LossRecipe":

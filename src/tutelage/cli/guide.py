@@ -1,0 +1,99 @@
+"""Commands that ask the guide before any training: `audit`, `mine`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tutelage.cli.shared import DataFolder, Json, RecipeSource, Sets, app, err, example, out, print_json
+
+
+@app.command(
+    epilog=example(
+        "tutelage audit demo",
+        "tutelage audit my.yaml --batch-size 128 --batch-size 512 --rate 0.005",
+        "tutelage audit my.yaml --model runs/demo/model --set loss.margin=0.05 --json",
+    )
+)
+def audit(
+    recipe: RecipeSource,
+    sets: Sets = None,
+    data: DataFolder = None,
+    model: Annotated[
+        str | None, typer.Option(help="Compare the guide with this encoder. Default: the one the recipe starts from.")
+    ] = None,
+    batch_size: Annotated[list[int] | None, typer.Option(min=2, help="Default: the recipe's; repeatable.")] = None,
+    batches: Annotated[int, typer.Option(min=1, help="Of each data set and batch size.")] = 32,
+    rate: Annotated[float, typer.Option(help="Ask for the margin that drops this share of the candidates.")] = 0.01,
+    out_folder: Annotated[
+        Path | None, typer.Option("--out", help="Default: the folder audit in the recipe's output.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """See what a recipe's guide drops.
+
+    Before any training, or with a checkpoint as --model. Writes audit.json, and dropped.parquet and near.parquet: put
+    positive or never into their column verdict, and name the file in the recipe's data.verdicts.
+    """
+    from tutelage.evaluate.audit_tables import audit_tables
+    from tutelage.records.sources import data_folder
+    from tutelage.train import audit as audits
+    from tutelage.train.recipe import load_recipe
+
+    loaded = load_recipe(recipe, sets or [])
+    found = audits.audit(
+        loaded, data_folder(data), model=model, batch_sizes=batch_size or [], batches=batches, rate=rate,
+        out=out_folder, progress=not as_json,
+    )  # fmt: skip
+    if as_json:
+        return print_json(found)
+    for table in audit_tables(found):
+        out.print(table)
+        out.print()
+    err.print(f"Written: {out_folder or loaded.output / audits.FOLDER}", highlight=False, soft_wrap=True)
+
+
+@app.command(
+    epilog=example(
+        "tutelage mine demo --out triplets.parquet",
+        "tutelage mine pairs.csv --out triplets.parquet --model all-MiniLM-L6-v2 --negatives 5 --max-score 0.8",
+    )
+)
+def mine(
+    source: Annotated[str, typer.Argument(help="A recipe (.yaml or a shipped name), or a source of pairs.")],
+    output: Annotated[Path, typer.Option("--out", help="The Parquet file of triplets.")],
+    sets: Sets = None,
+    data: DataFolder = None,
+    model: Annotated[
+        str | None, typer.Option(help="Who finds texts near. Default: the recipe's guide, else all-MiniLM-L6-v2.")
+    ] = None,
+    negatives: Annotated[int, typer.Option(help="Of each anchor.")] = 3,
+    range_min: Annotated[int, typer.Option(help="Skip so many of the nearest.")] = 0,
+    range_max: Annotated[int, typer.Option(help="Look at no more than so many.")] = 100,
+    relative_margin: Annotated[
+        float | None,
+        typer.Option(help="Leave out what scores above (1 - margin) of the positive: 0.05, the 95 % rule."),
+    ] = 0.05,
+    absolute_margin: Annotated[float | None, typer.Option(help="Leave out what scores above it less this.")] = None,
+    max_score: Annotated[float | None, typer.Option(help="Leave out what scores above this.")] = None,
+    min_score: Annotated[float | None, typer.Option(help="Leave out what scores below this.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Mine hard negatives.
+
+    Never a text of the anchor's own concept. The file is a source for a recipe: columns anchor, positive, negative.
+    """
+    from tutelage.guide.mining import MiningRules
+    from tutelage.records.sources import data_folder
+    from tutelage.train.mining import mine_triplets
+
+    rules = MiningRules(
+        num_negatives=negatives, range_min=range_min, range_max=range_max, max_score=max_score, min_score=min_score,
+        absolute_margin=absolute_margin, relative_margin=relative_margin,
+    )  # fmt: skip
+    about = mine_triplets(
+        source, output, data_folder(data), model=model, rules=rules, overrides=sets or [], progress=not as_json
+    )
+    if as_json:
+        return print_json(about)
+    out.print(f"{about['triplets']} triplets of {about['pairs']} pairs, by {about['model']}: {output}", soft_wrap=True)

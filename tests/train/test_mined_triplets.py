@@ -1,0 +1,90 @@
+"""Mined triplets: a file that says how it was made, holds no right answer, and is a source for the next recipe."""
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+
+from tutelage.encode.models import MINILM
+from tutelage.errors import ConfigError, DataError
+from tutelage.guide.mining import MiningRules
+from tutelage.records.sources import labels
+from tutelage.train.build import training_data
+from tutelage.train.mining import METADATA, mine_triplets
+from tutelage.train.recipe import load_recipe
+
+
+@pytest.fixture
+def guide(tiny, tmp_path):
+    """Settings of a recipe over the tiny model."""
+    tiny.save_pretrained(str(tmp_path / "start"))
+    return [f"model.name={tmp_path / 'start'}", f"guide.name={tmp_path / 'start'}", f"output={tmp_path / 'run'}"]
+
+
+def mined(source, path, **options):
+    about = mine_triplets(source, path, progress=False, **options)
+    return about, pq.read_table(path)
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory):
+    """The sample's triplets under its real guide, mined twice into one folder."""
+    folder = tmp_path_factory.mktemp("mined")
+    return folder, *(
+        mined("demo_sample", folder / name, overrides=[f"output={folder}/run"]) for name in ("a.parquet", "b.parquet")
+    )
+
+
+def test_no_negative_is_of_the_anchors_concept_or_text(sample):
+    _, (about, table), _ = sample
+    rows = table.to_pylist()
+    concepts = {}
+    for label in labels("sample:en"):
+        concepts.setdefault(label.text, set()).add(label.concept)
+    assert len(rows) > 1000
+    assert all(not concepts[row["anchor"]] & concepts[row["negative"]] for row in rows)
+    assert all(concepts[row["anchor"]] & concepts[row["positive"]] for row in rows)
+    assert all(row["anchor"] != row["negative"] for row in rows)
+    assert all(row["concept"] == " ".join(sorted(concepts[row["anchor"]])) for row in rows)
+    assert all(row["negative_score"] <= 0.95 * row["positive_score"] + 1e-6 for row in rows)
+    assert json.loads(table.schema.metadata[METADATA]) == about
+    assert about["settings"]["relative_margin"] == 0.05
+    assert about["triplets"] == len(rows)
+    assert about["model"] == MINILM
+    assert len(about["fingerprint"]) == 12
+
+
+def test_the_file_is_a_source_of_triplets_and_says_the_same_every_time(sample):
+    folder, (_, table), (_, again) = sample
+    assert again.equals(table)
+    source = f"data.train=[{{source: '{folder / 'a.parquet'}', columns: [anchor, positive, negative]}}]"
+    rows = training_data(load_recipe("demo_sample", [source]).data, None, [])
+    assert rows.column_names == ["anchor", "positive", "negative"]
+    assert rows["negative"][:] == table.column("negative").to_pylist()
+
+
+def test_a_table_of_pairs_is_mined_by_the_model_that_is_named(tmp_path):
+    pairs = [("nurse", "registered nurse"), ("carer", "care assistant"), ("welder", "arc welder"), ("cook", "chef")]
+    (tmp_path / "pairs.csv").write_text("anchor,positive\n" + "".join(f"{a},{p}\n" for a, p in pairs))
+    about, table = mined(
+        str(tmp_path / "pairs.csv"), tmp_path / "t.parquet", model=MINILM, rules=MiningRules(num_negatives=1)
+    )
+    negative = {row["anchor"]: row["negative"] for row in table.to_pylist()}
+    assert negative["nurse"] == "care assistant"
+    assert about["model"] == MINILM
+    assert set(table.column("concept").to_pylist()) == {""}
+
+
+def test_a_mining_that_finds_nothing_writes_nothing(guide, tmp_path):
+    with pytest.raises(DataError, match="no negative passed the filters"):
+        mine_triplets(
+            "demo_sample", tmp_path / "t.parquet", overrides=guide, rules=MiningRules(max_score=-1.0), progress=False
+        )
+    assert not (tmp_path / "t.parquet").exists()
+
+
+def test_an_unknown_source_is_refused(tmp_path):
+    with pytest.raises(DataError, match="no such file"):
+        mine_triplets(str(tmp_path / "none.csv"), tmp_path / "t.parquet")
+    with pytest.raises(ConfigError, match="no labels in 'xx'"):
+        mine_triplets("sample:xx", tmp_path / "t.parquet")
