@@ -59,6 +59,17 @@ def memory(result: Mapping[str, Any]) -> Iterable[Row]:
         yield [f"memory of the loss, N = {case['rows']}, D = {result['dim']}", *cells_of(cells, ratio)]
 
 
+def evaluate(result: Mapping[str, Any]) -> Iterable[Row]:
+    """Every size, with its distance from product and top-k alone; and several widths of one model."""
+    for case in result["cases"]:
+        question = f"retrieval metrics of {case['queries']} queries x {case['documents']} documents, vectors given "
+        k = case["sides"]["floor"]["k"]
+        yield row(f"{question}({case['over_floor']:.2f} x the time of product and top {k} alone)", case)
+    if widths := result.get("widths"):
+        texts = {name: f", {count} texts embedded" for name, count in widths["texts_embedded"].items()}
+        yield row(f"evaluation of MiniLM at {len(widths['widths'])} widths, {widths['set']}", widths, texts)
+
+
 def row(question: str, case: Mapping[str, Any], remarks: Mapping[str, str] | None = None) -> Row:
     """Seconds of each side, with a remark beside them where there is one, and the ratios."""
     sides = {name: f"{side['seconds']:.3g} s{(remarks or {}).get(name, '')}" for name, side in case["sides"].items()}
@@ -74,4 +85,5 @@ def cells_of(sides: Mapping[str, str], ratio: Mapping[str, float]) -> Row:
 
 BENCHMARKS: dict[str, Callable[[Mapping[str, Any]], Iterable[Row]]] = {
     "loss": loss, "step": step, "epoch": epoch, "matryoshka": matryoshka, "memory": memory,
+    "evaluate": evaluate,
 }  # fmt: skip

@@ -1,6 +1,6 @@
 """How well a model ranks a corpus for each query: encode once, rank in tiles at every width, metrics on arrays."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -85,13 +85,16 @@ def encode_set(
         )
     place = {text: row for row, text in enumerate(texts)}
     row_of = {entry: row for row, entry in enumerate(entries)}
-    found = torch.from_numpy(vectors)
+
+    def vectors_of(texts_of: Mapping[str, str], ids: Sequence[str]) -> Float[Tensor, "texts dim"]:
+        return torch.from_numpy(vectors[np.fromiter((place[texts_of[each]] for each in ids), np.int64, len(ids))])
+
     return EncodedSet(
         retrieval,
         asked,
         entries,
-        found[[place[retrieval.queries[query]] for query in asked]],
-        found[[place[retrieval.corpus[entry]] for entry in entries]],
+        vectors_of(retrieval.queries, asked),
+        vectors_of(retrieval.corpus, entries),
         [[row_of[entry] for entry in retrieval.relevance[query]] for query in asked],
         [row_of.get(query, -1) for query in asked] if retrieval.exclude_self else None,
     )
