@@ -58,7 +58,7 @@ def whole_report() -> dict[str, Any]:
     }
     report["audit"] = audit()
     report["history"] = [
-        {"step": step, "epoch": step / 10, **{f"{name.replace(':', '-')}_cosine_map": value(report, name, step)
+        {"step": step, "epoch": step / 10, **{f"{name} map": value(report, name, step)
          for name in sets}}
         for step in range(0, 121, 20)
     ]  # fmt: skip

@@ -206,8 +206,8 @@ def test_the_evaluator_gives_prefixed_keys_and_its_primary_metric(spelled: Sente
     assert values.keys() == {"spelled_cosine_ndcg@10", "spelled_cosine_map@5"}
     assert evaluator.primary_metric == "spelled_cosine_map@5"
     assert evaluator.greater_is_better
-    assert evaluator.result is not None
-    assert values["spelled_cosine_map@5"] == evaluator.result.means["map@5"]
+    (result,) = evaluator.results
+    assert values["spelled_cosine_map@5"] == result.means["map@5"]
     assert values == evaluator(spelled)
 
 

@@ -1,6 +1,7 @@
 """A whole run on the sample with a tiny model: what it writes, loads and resumes, and that it is never half-done."""
 
 import csv
+import html
 import json
 from dataclasses import replace
 
@@ -11,9 +12,9 @@ from sentence_transformers import SentenceTransformer
 from tutelage.encode.encoder import encode
 from tutelage.errors import ConfigError
 from tutelage.evaluate.per_query import PER_QUERY, load_per_query
-from tutelage.evaluate.retrieval import RetrievalResult
+from tutelage.records.sources import retrieval_set
 from tutelage.records.splits import comparable
-from tutelage.train import build, run
+from tutelage.train import build, judges
 from tutelage.train.recipe import DataRecipe, EvaluateRecipe, load_recipe
 from tutelage.train.run import run_recipe
 
@@ -78,29 +79,22 @@ def test_a_finished_run_is_kept_unless_told_otherwise(short):
     run_recipe(recipe, overwrite=True)
 
 
-def test_the_report_holds_worst_queries_and_languages_where_results_have_them(short, monkeypatch):
-    from tutelage.train import run
-
-    def measured(model, evaluators, trainer=None):
-        return {
-            name: RetrievalResult(name, [query], [query], {"map": np.array([0.5])}, top=[[(entry, 0.9)]])
-            for name, query, entry in ((e.retrieval.name, *_one_pair(e.retrieval)) for e in evaluators)
-        }
-
-    monkeypatch.setattr(run, "_measure", measured)
-    report = run_recipe(short())
-    ((row,),) = report["worst"].values()
-    assert (row["metric"], row["after"], row["gold"][0]["rank"]) == ("map", 0.5, 1)
-    assert "languages" not in report, "no set crosses languages"
-    asked: list[tuple[object, ...]] = []
-    monkeypatch.setattr(run, "heat_map", lambda *means_and_metric: asked.append(means_and_metric))
-    run_recipe(short(), overwrite=True)
-    assert asked == [({"sample-heldout:en": 0.5}, {"sample-heldout:en": 0.5}, "map")]
-
-
-def _one_pair(retrieval):
-    query = next(iter(retrieval.relevance))
-    return query, min(retrieval.relevance[query])
+def test_the_report_names_the_worst_queries_and_maps_the_languages(short):
+    report = run_recipe(short("evaluate.sets=['sample-heldout:en', 'sample-mix:en-de']"))
+    rows = report["worst"]["sample-heldout:en"]
+    values = [row["after"] for row in rows]
+    assert len(rows) == 50
+    assert values == sorted(values)
+    assert np.mean(values) < report["after"]["sample-heldout:en"]["map"]
+    held_out = retrieval_set("sample-heldout:en", share=0.3)
+    for row in rows:
+        assert {found["id"] for found in row["predicted"] if found["right"]} <= held_out.relevance[row["query"]]
+        assert row["query"] not in [found["id"] for found in row["predicted"]]
+    assert report["languages"]["rows"] == ["en"]
+    assert report["languages"]["columns"] == ["en", "de"]
+    assert report["languages"]["after"] == [[report["after"][name]["map"] for name in report["after"]]]
+    page = (short().output / "report.html").read_text(encoding="utf-8")
+    assert html.escape(rows[0]["text"]) in page
 
 
 def test_a_run_that_dies_leaves_no_report_and_no_model(short, monkeypatch):
@@ -219,18 +213,23 @@ def test_a_run_is_judged_beside_retrieval_and_says_what_it_forgot(short, general
     (tmp_path / "dev.csv").write_text("anchor,positive,negative\nnurse,RN,welder\nnurse,nurses,cook\n")
     said = []
     sets = [f"evaluate.triplets=[{tmp_path / 'dev.csv'}]", general(range(16)), "loss.dims=[16, 8]"]
-    real = run.compare_checks
+    real = judges.compare_checks
 
     def fallen(before, after):
         found = real(before, after)
         found["general"]["sts"] |= {"high": -0.1, "warn": True}
         return found
 
-    monkeypatch.setattr(run, "compare_checks", fallen)
+    monkeypatch.setattr(judges, "compare_checks", fallen)
     report = run_recipe(short(*sets, "training.evaluate_every=2"), say=said.append)
     assert list(report["triplets"]["dev"]) == ["dev-16d_cosine_accuracy", "dev-8d_cosine_accuracy"]
     assert report["general"]["sts"]["metric"] == "spearman"
     assert "gender" not in report
+    dims = report["dims"]["sample-heldout:en"]
+    assert list(dims) == ["16", "8"]
+    assert dims["16"]["map"] == pytest.approx(report["after"]["sample-heldout:en"]["map"])
+    kept = load_per_query(tmp_path / "run" / PER_QUERY, dim=8)
+    assert kept["after"]["sample-heldout:en"].means["map"] == pytest.approx(dims["8"]["map"])
     (warning,) = [line for line in said if line.startswith("forgotten")]
     assert warning.startswith("forgotten: sts fell from ")
     card = (tmp_path / "run" / "model" / "README.md").read_text()

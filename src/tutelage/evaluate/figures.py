@@ -62,9 +62,9 @@ def loss_curve(report: Report) -> str:
 def history_curve(report: Report, metric: str) -> str:
     """The main metric of every evaluation during training."""
     history = report.get("history") or []
-    ending = f"_{metric}"
+    ending = f" {metric}"  # behind the set's name
     keys = dict.fromkeys(key for entry in history for key in entry if key.endswith(ending))
-    names = {key: key.removeprefix("eval_").removesuffix(ending).removesuffix("_cosine") for key in keys}
+    names = {key: key.removesuffix(ending) for key in keys}
     found = _by_step(history, names)
     label = f"{metric} of the evaluations during training by step, one curve a set"
     return lines(found, x="step", y=metric, label=label, key="plot-history") if found else ""

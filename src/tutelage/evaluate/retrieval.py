@@ -179,26 +179,34 @@ class RetrievalEvaluator(SentenceEvaluator):
     """One set as sentence-transformers' trainer wants it: call it with a model, get ``{name}_cosine_{metric}``.
 
     The name is the set's, with "-" for ":" and ",", as in ``talentclef-en_cosine_map``.
-    ``result`` keeps the per-query values of the last call.
+    ``results`` keeps the per-query values of the last call: at the whole width, then at each of ``dims``.
 
     Example::
 
         SentenceTransformerTrainer(..., evaluator=RetrievalEvaluator(retrieval_set("esco-heldout:en", folder)))
     """
 
-    def __init__(self, retrieval: RetrievalSet, *, metrics: Sequence[str] = DEFAULT_METRICS, main: str = "map"):
+    def __init__(
+        self,
+        retrieval: RetrievalSet,
+        *,
+        metrics: Sequence[str] = DEFAULT_METRICS,
+        main: str = "map",
+        dims: Sequence[int] = (),
+    ):
         super().__init__()
-        self.retrieval, self.metrics = retrieval, list(dict.fromkeys([*metrics, main]))
+        self.retrieval, self.metrics, self.dims = retrieval, list(dict.fromkeys([*metrics, main])), dims
         self.name = key_name(retrieval.name)
         self.primary_metric = f"cosine_{main}"
-        self.result: RetrievalResult | None = None
+        self.results: list[RetrievalResult] = []
 
     def __call__(  # type: ignore[override]  # the base admits any model; these sets need one of texts
         self, model: SentenceTransformer, output_path: str | None = None, epoch: Any = -1, steps: int = -1
     ) -> dict[str, float]:
-        """Every metric of the set; the figures also go to the model's card."""
-        self.result = evaluate_retrieval(model, self.retrieval, metrics=self.metrics)
-        means = {f"cosine_{metric}": value for metric, value in self.result.means.items()}
+        """Every metric of the set at the whole width; the figures also go to the model's card."""
+        encoded = encode_set(model, self.retrieval)
+        self.results = [measure(each, self.metrics) for each in (encoded, *map(encoded.at, self.dims))]
+        means = {f"cosine_{metric}": value for metric, value in self.results[0].means.items()}
         values = self.prefix_name_to_metrics(means, self.name)
         self.store_metrics_in_model_card_data(model, values, epoch, steps)
         return values

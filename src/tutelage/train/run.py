@@ -3,7 +3,7 @@
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,20 +13,16 @@ from sentence_transformers import SentenceTransformer
 
 from tutelage.encode.models import load_model, resolve_model
 from tutelage.errors import ConfigError
-from tutelage.evaluate.checks import compare_checks, run_checks
-from tutelage.evaluate.general import GeneralEvaluator, warnings_of
-from tutelage.evaluate.languages import heat_map
+from tutelage.evaluate.general import warnings_of
 from tutelage.evaluate.page import PAGE, write_page
 from tutelage.evaluate.per_query import AFTER, BEFORE, PER_QUERY, save_per_query
-from tutelage.evaluate.report import REPORT, compare, provenance, write_json
-from tutelage.evaluate.retrieval import RetrievalEvaluator, RetrievalResult
-from tutelage.evaluate.triplet import TripletEvaluator
-from tutelage.evaluate.worst import worst_queries
+from tutelage.evaluate.report import REPORT, provenance, write_json
 from tutelage.export.card import complete_card
 from tutelage.records.retrieval import RetrievalSet
 from tutelage.train import build, history
 from tutelage.train.guard import KEPT, ForgettingGuard, outcome
 from tutelage.train.history import HistoryFile
+from tutelage.train.judges import Judges
 from tutelage.train.recipe import Recipe, load_recipe
 from tutelage.train.trainer import GuidedTrainer
 
@@ -72,14 +68,10 @@ def run_recipe(
     say(f"guide: every distinct training text once, through {recipe.guide.name}")
     with _timed(seconds, "guide"):
         store = build.guide_store(recipe, build.texts_of(train), output / GUIDE, overwrite=overwrite)
-    measure = recipe.evaluate
-    evaluators = [RetrievalEvaluator(retrieval, metrics=measure.measured, main=measure.main) for retrieval in sets]
-    triplets = [TripletEvaluator(each, recipe.loss.dims) for each in checks.triplets]
-    general = [GeneralEvaluator(each) for each in checks.general]
-    say(f"evaluation before: {', '.join([*(retrieval.name for retrieval in sets), *checks.names])}")
+    judges = Judges(recipe, sets, checks)
+    say(f"evaluation before: {', '.join(judges.names)}")
     with _timed(seconds, "evaluate_before"):
-        before = _measure(model, evaluators)
-        checked = run_checks(model, checks, recipe.loss.dims)
+        before = judges.judge(model)
 
     if overwrite and not resume:
         _remove_run(output)
@@ -94,12 +86,13 @@ def run_recipe(
         loss=loss,
         group_column=recipe.loss.group,
         rows_in_use=recipe.training.rows_in_use,
-        evaluator=[*evaluators, *triplets, *general] if recipe.training.evaluate_every else None,
+        evaluator=judges.evaluators if recipe.training.evaluate_every else None,
         callbacks=[HistoryFile(output / history.FILE)],
     )
     guard = None
     if recipe.training.guard:
-        guard = ForgettingGuard(model, general, checked.general, output / build.CHECKPOINTS / KEPT, resume=resume)
+        kept = output / build.CHECKPOINTS / KEPT
+        guard = ForgettingGuard(model, judges.general, before.checks.general, kept, resume=resume)
         trainer.add_callback(guard)
     say(f"training: {len(trainer.get_train_dataloader())} batches of {recipe.sampling.batch_size} an epoch")
     with _timed(seconds, "train"):
@@ -109,25 +102,23 @@ def run_recipe(
         say(outcome(guarded))
     say("evaluation after")
     with _timed(seconds, "evaluate_after"):
-        after = _measure(model, evaluators, trainer)
-        beside = compare_checks(checked, run_checks(model, checks, recipe.loss.dims))
-    for line in warnings_of(beside["general"]):
+        after = judges.judge(model, epoch=round(trainer.state.epoch or 0), step=trainer.state.global_step)
+        evidence = judges.evidence(before, after)
+    for line in warnings_of(evidence.get("general", {})):
         say(line)
 
     report = {
         "name": recipe.name,
         **provenance(),
-        **compare(before, after),
-        **{kind: figures for kind, figures in beside.items() if figures},
-        **_evidence(before, after, sets, measure.main),
+        **evidence,
         "training": _training(trainer) | ({"guard": guarded} if guarded else {}),
         "history": history.evaluations(
-            trainer.state.log_history, [retrieval.name for retrieval in sets], measure.measured
+            trainer.state.log_history, [each.name for each in sets], recipe.evaluate.measured
         ),
         "seconds": {stage: round(spent, 1) for stage, spent in seconds.items()},
         "recipe": recipe.model_dump(mode="json"),
     }
-    save_per_query(output / PER_QUERY, {BEFORE: before.values(), AFTER: after.values()})
+    save_per_query(output / PER_QUERY, {BEFORE: before.retrieval, AFTER: after.retrieval})
     _save_model(model, output / MODEL, report, recipe)
     write_json(output / REPORT, report)
     write_page(report, output / PAGE)
@@ -197,29 +188,6 @@ def _essence(recipe: Recipe) -> dict[str, str]:
         for key, value in settings.items()
         if key not in CONTINUABLE
     }
-
-
-def _measure(
-    model: SentenceTransformer, evaluators: Iterable[RetrievalEvaluator], trainer: GuidedTrainer | None = None
-) -> dict[str, RetrievalResult]:
-    """Set name -> result; the model's card hears of it too, with the trainer's epoch and step (-1 before training)."""
-    epoch, step = (round(trainer.state.epoch or 0), trainer.state.global_step) if trainer else (-1, -1)
-    results = {}
-    for evaluator in evaluators:
-        evaluator(model, epoch=epoch, steps=step)
-        assert evaluator.result is not None
-        results[evaluator.retrieval.name] = evaluator.result
-    return results
-
-
-def _evidence(
-    before: dict[str, RetrievalResult], after: dict[str, RetrievalResult], sets: list[RetrievalSet], metric: str
-) -> dict[str, Any]:
-    """What the report shows beside means, as far as there is any: worst queries, the map of languages."""
-    worst = {of.name: worst_queries(before[of.name], after[of.name], of, metric) for of in sets}
-    old, new = ({name: result.means[metric] for name, result in results.items()} for results in (before, after))
-    found = {"worst": {name: rows for name, rows in worst.items() if rows}, "languages": heat_map(old, new, metric)}
-    return {key: content for key, content in found.items() if content}
 
 
 def _training(trainer: GuidedTrainer) -> dict[str, Any]:
