@@ -68,7 +68,7 @@ def rank(
     ranks = np.full((len(counts), counts.max(initial=1)), np.inf)
     order = np.lexsort((places, rows))
     ranks[rows, np.arange(len(rows)) - begin[rows]] = places[order]
-    values, columns = map(torch.cat, zip(*tops, strict=True)) if tops else (queries[:, :0], rows_of_none(queries))
+    values, columns = map(torch.cat, zip(*tops, strict=True)) if tops else (queries[:, :0], _no_rows(queries))
     return Ranking(ranks, values, columns)
 
 
@@ -121,7 +121,7 @@ def top_k(
             hits = hits.gather(1, kept)
         found.append((scores, hits))
     if not found:
-        return queries.new_empty(0, min(k, len(corpus))), rows_of_none(queries, min(k, len(corpus)))
+        return queries.new_empty(0, min(k, len(corpus))), _no_rows(queries, min(k, len(corpus)))
     scores, hits = map(torch.cat, zip(*found, strict=True))
     return scores, hits
 
@@ -143,7 +143,7 @@ def first_k(
     return values, columns.gather(1, order)
 
 
-def rows_of_none(queries: Float[Tensor, "queries dim"], k: int = 0) -> Int64[Tensor, "queries k"]:
+def _no_rows(queries: Float[Tensor, "queries dim"], k: int = 0) -> Int64[Tensor, "queries k"]:
     """The corpus rows of an empty answer."""
     return torch.empty(len(queries), k, dtype=torch.int64, device=queries.device)
 
@@ -200,7 +200,7 @@ def _streamed(
     queries: Float[Tensor, "tile dim"], vectors: Float[Tensor, "distinct dim"], k: int, width: int
 ) -> tuple[Float[Tensor, "tile k"], Int64[Tensor, "tile k"]]:
     """The k best of distinct vectors. What an earlier tile found stands first, so ties stay in order."""
-    best, hits = queries[:, :0], rows_of_none(queries)
+    best, hits = queries[:, :0], _no_rows(queries)
     for begin in range(0, len(vectors), width):
         scores, columns = first_k(queries @ vectors[begin : begin + width].T, k)
         best, kept = first_k(torch.cat([best, scores], dim=1), k)
