@@ -37,7 +37,7 @@ def demo(
 ) -> None:
     """Watch MiniLM learn job titles.
 
-    Fine-tunes it under its own frozen twin, on ESCO where the data folder has it, else on the sample in the package;
+    Fine-tunes it with a frozen copy of itself as the guide, on ESCO where the data folder has it, else on the sample in the package;
     measures it before and after on held-out concepts (and on TalentCLEF where at hand); writes model, card, report.
     """
     from tutelage.records.sources import HOW_TO_GET_DATA, data_folder
@@ -54,14 +54,16 @@ def demo(
 
 
 @app.command(
-    epilog=example("tutelage train demo", "tutelage train my.yaml --set training.epochs=2 --set output=runs/b")
+    epilog=example("tutelage train demo_sample", "tutelage train my.yaml --set training.epochs=2 --set output=runs/b")
 )
 def train(
     recipe: RecipeSource,
     sets: Sets = None,
     data: DataFolder = None,
     overwrite: Overwrite = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint (training.save_every).")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Train as a recipe says.

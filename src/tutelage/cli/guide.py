@@ -10,7 +10,7 @@ from tutelage.cli.shared import DataFolder, Json, RecipeSource, Sets, app, err, 
 
 @app.command(
     epilog=example(
-        "tutelage audit demo",
+        "tutelage audit demo_sample",
         "tutelage audit my.yaml --batch-size 128 --batch-size 512 --rate 0.005",
         "tutelage audit my.yaml --model runs/demo/model --set loss.margin=0.05 --json",
     )
@@ -23,7 +23,7 @@ def audit(
         str | None, typer.Option(help="Compare the guide with this encoder. Default: the one the recipe starts from.")
     ] = None,
     batch_size: Annotated[list[int] | None, typer.Option(min=2, help="Default: the recipe's; repeatable.")] = None,
-    batches: Annotated[int, typer.Option(min=1, help="Of each data set and batch size.")] = 32,
+    batches: Annotated[int, typer.Option(min=1, help="Batches audited, of each data set and batch size.")] = 32,
     rate: Annotated[float, typer.Option(help="Ask for the margin that drops this share of the candidates.")] = 0.01,
     out_folder: Annotated[
         Path | None, typer.Option("--out", help="Default: the folder audit in the recipe's output.")
@@ -32,8 +32,9 @@ def audit(
 ) -> None:
     """See what a recipe's guide drops.
 
-    Before any training, or with a checkpoint as --model. Writes audit.json, and dropped.parquet and near.parquet: put
-    positive or never into their column verdict, and name the file in the recipe's data.verdicts.
+    Before any training, or with a checkpoint as --model. Writes audit.json, dropped.parquet (most often dropped) and
+    near.parquet (kept, nearest to the ceiling): put positive or never into their column verdict, and name the file in
+    the recipe's data.verdicts.
     """
     from tutelage.evaluate.audit_tables import audit_tables
     from tutelage.records.sources import data_folder
@@ -55,7 +56,7 @@ def audit(
 
 @app.command(
     epilog=example(
-        "tutelage mine demo --out triplets.parquet",
+        "tutelage mine demo_sample --out triplets.parquet",
         "tutelage mine pairs.csv --out triplets.parquet --model all-MiniLM-L6-v2 --negatives 5 --max-score 0.8",
     )
 )
@@ -65,23 +66,26 @@ def mine(
     sets: Sets = None,
     data: DataFolder = None,
     model: Annotated[
-        str | None, typer.Option(help="Who finds texts near. Default: the recipe's guide, else all-MiniLM-L6-v2.")
+        str | None, typer.Option(help="Who finds near texts. Default: the recipe's guide, else its model, else MiniLM.")
     ] = None,
-    negatives: Annotated[int, typer.Option(help="Of each anchor.")] = 3,
+    negatives: Annotated[int, typer.Option(help="Negatives of each anchor.")] = 3,
     range_min: Annotated[int, typer.Option(help="Skip so many of the nearest.")] = 0,
     range_max: Annotated[int, typer.Option(help="Look at no more than so many.")] = 100,
     relative_margin: Annotated[
         float | None,
         typer.Option(help="Leave out what scores above (1 - margin) of the positive: 0.05, the 95 % rule."),
     ] = 0.05,
-    absolute_margin: Annotated[float | None, typer.Option(help="Leave out what scores above it less this.")] = None,
+    absolute_margin: Annotated[
+        float | None, typer.Option(help="Leave out what scores above the positive's score less this.")
+    ] = None,
     max_score: Annotated[float | None, typer.Option(help="Leave out what scores above this.")] = None,
     min_score: Annotated[float | None, typer.Option(help="Leave out what scores below this.")] = None,
     as_json: Json = False,
 ) -> None:
     """Mine hard negatives.
 
-    Never a text of the anchor's own concept. The file is a source for a recipe: columns anchor, positive, negative.
+    Never a text of the anchor's own concept. The file is a source for a recipe: name it in data.train with
+    columns [anchor, positive, negative], and set sampling.sampler=no_duplicates.
     """
     from tutelage.guide.mining import MiningRules
     from tutelage.records.sources import data_folder

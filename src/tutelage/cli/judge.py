@@ -17,7 +17,7 @@ from tutelage.errors import ConfigError
         "tutelage evaluate all-MiniLM-L6-v2 --data talentclef:en --data esco-heldout:en --json",
         "tutelage evaluate all-MiniLM-L6-v2 --data esco-mix:en-de --dim 384 --dim 128",
         "tutelage evaluate runs/demo/model --data my-set/   (queries, corpus_elements, qrels.tsv)",
-        "tutelage evaluate runs/demo/model --data ~/data   (every set that this folder of real data has)",
+        "tutelage evaluate runs/demo/model --data ~/data   (English held-out ESCO, TalentCLEF in every language)",
         "tutelage evaluate runs/demo/model --data talentclef:en --out runs/talentclef --depth 5000",
         "tutelage evaluate --run runs/talentclef/talentclef-en.run --data talentclef:en",
     )
@@ -26,10 +26,16 @@ def evaluate(
     model: Annotated[str | None, typer.Argument(help="A model folder, all-MiniLM-L6-v2, or a hub name.")] = None,
     data: Annotated[
         list[str] | None,
-        typer.Option("--data", help="A set by name, its folder or zip, or the folder of real data; repeatable."),
+        typer.Option(
+            "--data",
+            help="A set by name (sample-heldout:en, esco-heldout:en, esco-mix:en-de, talentclef:en, tquad:dev, "
+            "mteb:TASK), its folder or zip, or the folder of real data; repeatable.",
+        ),
     ] = None,
     metric: Annotated[list[str] | None, typer.Option("--metric", help="Such as ndcg@10 or map; repeatable.")] = None,
-    dim: Annotated[list[int] | None, typer.Option("--dim", help="A Matryoshka width, too; repeatable.")] = None,
+    dim: Annotated[
+        list[int] | None, typer.Option("--dim", help="Measure the first DIM dimensions too; repeatable.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--out", help="A folder for TREC run and qrels files and per-query values.")
     ] = None,
@@ -39,12 +45,13 @@ def evaluate(
 ) -> None:
     """Measure a model, or a run file, on retrieval sets.
 
-    Default: every set that the folder of real data has, else the held-out sample.
+    Default: esco-heldout:en and every TalentCLEF language that the folder of real data has, else sample-heldout:en.
+    Held-out concepts are those of the split that a saved model was trained with (else the usual one).
     """
     from tutelage.encode.models import load_model
     from tutelage.evaluate.metrics import DEFAULT_METRICS, parse
     from tutelage.evaluate.report import SHOWN, metrics_table
-    from tutelage.evaluate.sets import evaluate_sets, means_by_dim
+    from tutelage.evaluate.sets import evaluate_sets, means_by_dim, split_of
     from tutelage.evaluate.trec import evaluate_run, missing_queries, read_run
     from tutelage.records.sources import named_sets, retrieval_set
 
@@ -55,7 +62,7 @@ def evaluate(
     names, folder = named_sets(data or [])
     if run is not None and (len(names) != 1 or dim or output):
         raise ConfigError("evaluate: --run goes with one --data set, and without --dim and --out. Give no more.")
-    sets = [retrieval_set(name, folder) for name in names]
+    sets = [retrieval_set(name, folder, **split_of(model or "")) for name in names]
     metrics = metric or DEFAULT_METRICS
     if run is not None:
         read = read_run(run)
@@ -83,9 +90,13 @@ def evaluate(
 def probe(
     model: Annotated[str, typer.Argument(help="A model folder, all-MiniLM-L6-v2, or a hub name.")],
     triplets: Annotated[list[str] | None, typer.Option(help="cnli-tr:dev or a table; repeatable.")] = None,
-    columns: Annotated[str, typer.Option(help="Of a triplet table.")] = "anchor,positive,negative",
+    columns: Annotated[
+        str, typer.Option(help="Names of a triplet table's three columns.")
+    ] = "anchor,positive,negative",
     dim: Annotated[list[int] | None, typer.Option(help="Width to judge triplets at; repeatable.")] = None,
-    general: Annotated[list[str] | None, typer.Option(help="stsb-tr:dev, tquad:dev, a table; repeatable.")] = None,
+    general: Annotated[
+        list[str] | None, typer.Option(help="stsb-tr:dev, tquad:dev, a table, any retrieval set; repeatable.")
+    ] = None,
     gender: Annotated[list[str] | None, typer.Option(help="esco-gender:de, :es or :fr; repeatable.")] = None,
     data: DataFolder = None,
     as_json: Json = False,
@@ -121,7 +132,9 @@ def probe(
     )
 )
 def compare(
-    run_a: Annotated[str, typer.Argument(help="Output folder of a run; of several seeds, joined by commas.")],
+    run_a: Annotated[
+        str, typer.Argument(help="Output folder of a run, or of evaluate --out; of several seeds, joined by commas.")
+    ],
     run_b: Annotated[str, typer.Argument(help="The same of the system that may be better.")],
     metric: Annotated[list[str] | None, typer.Option("--metric", help="Such as map (default); repeatable.")] = None,
     stage: Annotated[Literal["before", "after"], typer.Option(help="Measured before or after training.")] = "after",

@@ -24,7 +24,9 @@ DataFolder = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output instead of a table.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="Override a key of the recipe: training.epochs=2.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a finished run in the output folder.")]
-RecipeSource = Annotated[str, typer.Argument(help="A recipe file (.yaml) or the name of a shipped one: demo.")]
+RecipeSource = Annotated[
+    str, typer.Argument(help="A recipe file (.yaml) or the name of a shipped one: demo (needs ESCO), demo_sample.")
+]
 
 
 def example(*lines: str) -> str:

@@ -25,7 +25,7 @@ class Tokens:
 
     Example::
 
-        tokens = Tokens.of(model, dataset["anchor"] + dataset["positive"])
+        tokens = Tokens.of(model, dataset["anchor"][:] + dataset["positive"][:])
         features = tokens(["nurse", "RN"])  # as model.preprocess(["nurse", "RN"])
     """
 

@@ -1,12 +1,15 @@
 """One model on several sets at several widths, and the files from which others can check the figures."""
 
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from sentence_transformers import SentenceTransformer
 
 from tutelage.errors import ConfigError
 from tutelage.evaluate.metrics import DEFAULT_METRICS
+from tutelage.evaluate.report import REPORT
 from tutelage.evaluate.retrieval import RetrievalResult, encode_set, key_name, measure, refuse_dims
 from tutelage.evaluate.trec import DEPTH, run_of, write_qrels, write_run
 from tutelage.records.retrieval import RetrievalSet
@@ -52,6 +55,18 @@ def evaluate_sets(
 
         save_per_query(folder / PER_QUERY, {"after": results})
     return results
+
+
+def split_of(model: str) -> dict[str, Any]:
+    """``share`` and ``seed`` of the split that a saved model was trained with, by the report beside it; else nothing.
+
+    Held-out concepts are held out by one split only: another's may have been trained on.
+    """
+    report = Path(model) / REPORT
+    if not report.is_file():
+        return {}
+    data = json.loads(report.read_text(encoding="utf-8"))["recipe"]["data"]
+    return {"share": data["held_out"], "seed": data["seed"]}
 
 
 def means_by_dim(results: Iterable[RetrievalResult]) -> dict[str, dict[str, dict[str, float]]]:

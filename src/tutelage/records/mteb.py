@@ -11,8 +11,9 @@ def read_mteb(task: str) -> RetrievalSet:
     """A retrieval task by its name in mteb, as in ``SciFact``; one of several subsets as in ``MIRACLRetrieval/de``.
 
     Raises:
-        ConfigError: mteb is not installed, the task has several subsets and none is named, or not the one named.
-        DataError: mteb cannot give the task or its data, or the task is no retrieval of texts.
+        ConfigError: mteb is not installed or cannot give the task or its data; the task has several subsets and none
+            is named, or not the one named.
+        DataError: the task is no retrieval of texts.
     """
     try:
         import mteb
@@ -24,7 +25,7 @@ def read_mteb(task: str) -> RetrievalSet:
         loaded.load_data()
     except Exception as fault:  # of many unrelated types: an unknown name, no network, a data set that has gone
         said = f"{type(fault).__name__}: {fault}".splitlines()[0][:160]
-        raise DataError(
+        raise ConfigError(
             f"mteb:{task}: not to be had ({said}). Check the name, and fetch the task's data once while online."
         ) from None
     return task_set(f"mteb:{task}", loaded, subset)

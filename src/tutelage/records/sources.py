@@ -1,11 +1,13 @@
-"""Data by name: `sample:en`, `esco:en,de`, `talentclef:en`, `esco-heldout:en`, `esco-mix:en-de`, or a path of yours.
+"""Data by name: what to learn from (`sample:en`, `esco:en,de`, `talentclef:en`), what to judge by, or a path of yours.
 
 Real data lies in the folder that ``--data`` or ``TUTELAGE_DATA`` names, laid out as::
 
     esco/en.csv.gz ...        the occupations files of ESCO's CSV download, one a language (.csv or .csv.gz)
     talentclef25/train/       en.tsv ...             TalentCLEF 2025 Task A training pairs
     talentclef25/validation/  en/ es/ de/ zh/        queries, corpus_elements, qrels.tsv
-    turkish/                  stsb_tr/ tquad/ cnli_tr/   dev.tsv (or .tsv.gz), contexts.tsv.gz
+    turkish/stsb_tr/          dev.tsv                scored sentence pairs (STSb-TR)
+    turkish/tquad/            dev.tsv, contexts.tsv.gz   questions and passages (TQuAD)
+    turkish/cnli_tr/          dev.tsv.gz             premises and hypotheses (CNLI-TR)
 
 Without it the sample inside the package serves: small, our own, for trying things out.
 """
@@ -115,6 +117,7 @@ def retrieval_set(
     ``esco-heldout:en``       labels of held-out concepts, each a query and an entry
     ``esco-mix:en-de``        English labels of held-out concepts, to find the German ones
     ``talentclef:en``         the public validation set
+    ``tquad:dev``             Turkish questions, to find their passages
     ``mteb:TASK``             a retrieval task of the mteb package, if its data is at hand
     a folder or zip           ``queries``, ``corpus_elements``, ``qrels.tsv``
     ========================  ================================================================
@@ -140,7 +143,7 @@ def retrieval_set(
     if kind == "mteb":
         return read_mteb(language)
     if kind == "tquad":
-        return read_tquad(_real(name, folder) / "turkish" / "tquad", language, name)
+        return read_tquad(_turkish(name, folder, f"tquad/{language}.tsv").parent, language, name)
     if kind == "talentclef":
         home = _real(name, folder) / "talentclef25" / "validation" / language
         if not home.is_dir():
@@ -149,7 +152,7 @@ def retrieval_set(
     if not Path(name).exists():
         raise ConfigError(
             f"'{name}': neither a set by name nor a folder. Names: sample-heldout:LANGUAGE, esco-heldout:LANGUAGE, "
-            "sample-mix:LANGUAGE-LANGUAGE, esco-mix:LANGUAGE-LANGUAGE, talentclef:LANGUAGE, mteb:TASK; "
+            "sample-mix:LANGUAGE-LANGUAGE, esco-mix:LANGUAGE-LANGUAGE, talentclef:LANGUAGE, tquad:SPLIT, mteb:TASK; "
             "a folder or zip holds queries, corpus_elements and qrels.tsv."
         )
     return read_retrieval(name)
@@ -163,7 +166,7 @@ def triplet_set(name: str, folder: Path | None = None, columns: Sequence[str] = 
     """
     kind, _, split = name.partition(":")
     if kind == "cnli-tr":
-        return read_cnli(_real(name, folder) / "turkish" / "cnli_tr" / f"{split}.tsv.gz", name)
+        return read_cnli(_turkish(name, folder, f"cnli_tr/{split}.tsv.gz"), name)
     return read_triplets(name, columns)
 
 
@@ -175,10 +178,13 @@ def general_set(name: str, folder: Path | None = None) -> ScoredPairs | Retrieva
     """
     kind, _, split = name.partition(":")
     if kind == "stsb-tr":
-        return read_scored(_real(name, folder) / "turkish" / "stsb_tr" / f"{split}.tsv", name)
+        return read_scored(_turkish(name, folder, f"stsb_tr/{split}.tsv"), name)
     if Path(name.removesuffix(".gz")).suffix in (".jsonl", ".csv", ".tsv", ".parquet"):
         return read_scored(name)
-    return retrieval_set(name, folder)
+    found = retrieval_set(name, folder)
+    if found.held_out:
+        raise ConfigError(f"'{name}': its concepts are of the training domain. Put it under evaluate.sets.")
+    return found
 
 
 def gendered(name: str, folder: Path | None = None) -> GenderedTitles:
@@ -197,16 +203,28 @@ def named_sets(asked: Sequence[str]) -> tuple[list[str], Path | None]:
     """What a list of set names, set folders and at most one folder of real data asks for.
 
     Returns:
-        The names of the sets, and the folder of real data. With no set named: all that the folder has, else the
-        held-out sample.
+        The names of the sets, and the folder of real data. With no set named: esco-heldout:en and every language of
+        TalentCLEF that the folder has, else the held-out sample.
     """
-    roots = [name for name in asked if any((Path(name) / part).is_dir() for part in ("esco", "talentclef25"))]
+    parts = ("esco", "talentclef25", "turkish")
+    roots = [name for name in asked if any((Path(name) / part).is_dir() for part in parts)]
     folder = data_folder(roots[0] if roots else None)
     names = [name for name in asked if name not in roots]
     if not names and folder is not None:
         names = [f"talentclef:{home.parent.name}" for home in folder.glob("talentclef25/validation/*/qrels.tsv")]
         names = ["esco-heldout:en"] * any((folder / "esco").glob("en.csv*")) + sorted(names)
     return names or ["sample-heldout:en"], folder
+
+
+def _turkish(name: str, folder: Path | None, file: str) -> Path:
+    path = (folder or Path()) / "turkish" / file
+    if folder is None or not path.is_file():
+        where = "no data folder is named" if folder is None else f"{folder} has no turkish/{file}"
+        raise ConfigError(
+            f"'{name}': {where}. Get the data set, lay it out as tutelage.records.sources says, and name the folder in "
+            "TUTELAGE_DATA or --data."
+        )
+    return path
 
 
 def _real(name: str, folder: Path | None) -> Path:

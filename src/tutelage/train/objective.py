@@ -54,7 +54,7 @@ class GuidedLoss(nn.Module):
 
     Example (two lines differ from a stock script: the loss and the collator)::
 
-        store = GuideStore.build(guide, dataset["anchor"] + dataset["positive"], "guides/minilm")
+        store = GuideStore.build(guide, dataset["anchor"][:] + dataset["positive"][:], "guides/minilm")
         loss = GuidedLoss(model, store, temperature=0.05)
         SentenceTransformerTrainer(model=model, train_dataset=dataset, loss=loss, data_collator=loss.collator()).train()
     """

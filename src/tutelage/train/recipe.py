@@ -74,7 +74,7 @@ class DataRecipe(Record):
     """What is learned from, and which concepts are kept apart."""
 
     train: tuple[TrainSource, ...] = Field(min_length=1)
-    verdicts: tuple[Path, ...] = ()  # judged pairs, as `audit` exports them: positive are learned from, never spared
+    verdicts: tuple[Path, ...] = ()  # pairs judged positive (learned from) or never (no negatives), from `audit`
     held_out: Share = HELD_OUT_SHARE  # share of concepts
     seed: int = Field(0, ge=0, lt=2**32)  # of the split and of the pairs drawn
 
@@ -162,16 +162,16 @@ class TripletSource(Record):
 class EvaluateRecipe(Record):
     """What the model is judged on, before and after."""
 
-    sets: tuple[str, ...] = Field(min_length=1)  # sample-heldout:en, esco-heldout:en, talentclef:en, a folder or zip
+    # sample-heldout:en, esco-heldout:en, esco-mix:en-de, talentclef:en, tquad:dev, mteb:TASK, a folder or zip
+    sets: tuple[str, ...] = Field(min_length=1)
     optional: tuple[str, ...] = ()  # evaluated where their data is at hand
     metrics: tuple[str, ...] = DEFAULT_METRICS
     main: str = "map"  # the one that tables go by
     best: BestRecipe | None = None  # keep the best checkpoint; needs training.evaluate_every
     triplets: tuple[TripletSource, ...] = ()  # strict cosine accuracy at every width of loss.dims
-    general: tuple[
-        str, ...
-    ] = ()  # outside the training domain, watched for forgetting: stsb-tr:dev, tquad:dev, a table
-    gender: tuple[str, ...] = ()  # masculine against feminine titles: esco-gender:de
+    # Outside the training domain, watched for forgetting: stsb-tr:dev, a table of scored pairs, any retrieval set.
+    general: tuple[str, ...] = ()
+    gender: tuple[str, ...] = ()  # masculine against feminine titles: esco-gender:de, :es or :fr
 
     @property
     def measured(self) -> tuple[str, ...]:
