@@ -37,8 +37,9 @@ def demo(
 ) -> None:
     """Watch MiniLM learn job titles.
 
-    Fine-tunes it with a frozen copy of itself as the guide, on ESCO where the data folder has it, else on the sample in the package;
-    measures it before and after on held-out concepts (and on TalentCLEF where at hand); writes model, card, report.
+    Fine-tunes it with a frozen copy of itself as the guide, on ESCO where the data folder has it, else on the sample
+    in the package; measures it before and after on held-out concepts (and on TalentCLEF where at hand); writes model,
+    card, report.
     """
     from tutelage.records.sources import HOW_TO_GET_DATA, data_folder
 

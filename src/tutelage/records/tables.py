@@ -129,7 +129,7 @@ def _hub_rows(name: str) -> Dataset:
     except Exception as fault:  # the hub client raises a dozen unrelated types; all mean: not to be had
         raise DataError(
             f"{name}: neither a file nor a hub dataset ({type(fault).__name__}: {str(fault).splitlines()[0][:120]}). "
-            "Give a .jsonl, .csv, .tsv or .parquet file, a hub name such as owner/dataset#split, or labels and pairs by "
+            "Give a .jsonl, .csv, .tsv or .parquet file, a hub name such as owner/dataset#split, or a source by "
             "name: sample:LANGUAGES, esco:LANGUAGES, talentclef:LANGUAGE."
         ) from None
 

@@ -86,8 +86,8 @@ def refuse_empty_epoch(recipe: Recipe, train: Dataset | DatasetDict) -> None:
     for pairs in train.values() if isinstance(train, DatasetDict) else [train]:
         if sampling.sampler == "concepts" and CONCEPT not in pairs.column_names:
             raise ConfigError(
-                "sampling: sampler 'concepts' needs concepts, which sample:, esco: and talentclef: sources have; columns of "
-                "a table are read as text only. Set sampling.sampler=no_duplicates."
+                "sampling: sampler 'concepts' needs concepts, which sample:, esco: and talentclef: sources have; "
+                "a table's columns are read as text only. Set sampling.sampler=no_duplicates."
             )
         what, count = ("pairs", len(pairs))
         if sampling.sampler == "concepts":
