@@ -1,17 +1,16 @@
 """Several sets at several widths from one encode each, and the files beside them."""
 
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import ir_measures
 import pytest
 from sentence_transformers import SentenceTransformer
 
-from tutelage.errors import ConfigError
+from tutelage.errors import ConfigError, DataError
+from tutelage.evaluate.per_query import PER_QUERY, load_per_query
 from tutelage.evaluate.retrieval import evaluate_dims, evaluate_retrieval
-from tutelage.evaluate.sets import evaluate_sets, means_by_dim
+from tutelage.evaluate.sets import evaluate_sets, means_by_dim, split_of
 from tutelage.records.retrieval import RetrievalSet
 from tutelage.records.sources import retrieval_set
 
@@ -32,19 +31,8 @@ def test_each_set_at_its_whole_width_and_at_every_dim(tiny: SentenceTransformer,
     }
 
 
-@pytest.fixture
-def saved(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What would be written as Parquet."""
-    calls: list[Any] = []
-    stand_in = ModuleType("tutelage.evaluate.per_query")
-    stand_in.PER_QUERY = "per_query.parquet"  # type: ignore[attr-defined]
-    stand_in.save_per_query = lambda *given: calls.append(given)  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, stand_in.__name__, stand_in)
-    return calls
-
-
 def test_ir_measures_confirms_the_figures_from_the_files_alone(
-    tiny: SentenceTransformer, sets: list[RetrievalSet], saved: list[Any], tmp_path: Path
+    tiny: SentenceTransformer, sets: list[RetrievalSet], tmp_path: Path
 ) -> None:
     results = evaluate_sets(tiny, sets, metrics=["map", "ndcg@10"], dims=[4], folder=tmp_path / "out", depth=10_000)
     for result, key in ((results[0], "sample-heldout-en"), (results[2], "sample-mix-en-de")):
@@ -53,7 +41,9 @@ def test_ir_measures_confirms_the_figures_from_the_files_alone(
         want = ir_measures.calc_aggregate([ir_measures.AP, ir_measures.nDCG @ 10], qrels, run)
         assert result.means["map"] == pytest.approx(want[ir_measures.AP], abs=1e-9)
         assert result.means["ndcg@10"] == pytest.approx(want[ir_measures.nDCG @ 10], abs=1e-9)
-    assert saved == [(tmp_path / "out" / "per_query.parquet", {"after": results})]
+    for dim, found in ((None, results[::2]), (4, results[1::2])):
+        kept = load_per_query(tmp_path / "out" / PER_QUERY, dim)["after"]
+        assert {name: result.means for name, result in kept.items()} == {each.name: each.means for each in found}
 
 
 def test_nothing_is_written_unless_asked(
@@ -77,3 +67,12 @@ def test_an_output_that_is_a_file_is_refused(
     with pytest.raises(ConfigError) as fault:
         evaluate_sets(tiny, sets, folder=path)
     assert str(fault.value) == f"output {path}: a file, where a folder was wanted. Give another output."
+
+
+def test_a_saved_model_tells_the_split_that_it_was_trained_with(tmp_path: Path) -> None:
+    assert split_of(None) == split_of(str(tmp_path)) == {}
+    (tmp_path / "report.json").write_text('{"recipe": {"data": {"held_out": 0.3, "seed": 7}}}')
+    assert split_of(str(tmp_path)) == {"share": 0.3, "seed": 7}
+    (tmp_path / "report.json").write_text('{"accuracy": 1}')
+    with pytest.raises(DataError, match=r"report\.json: no report of a run of ours\. Move it away"):
+        split_of(str(tmp_path))

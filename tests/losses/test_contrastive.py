@@ -407,3 +407,18 @@ def test_matryoshka_is_the_weighted_sum_of_the_losses_of_prefixes(dims, chunk_si
 def test_dimensions_that_the_vectors_lack_are_refused(dims):
     with pytest.raises(ValueError, match="wanted dimensions from 1 to 4"):
         guided_contrastive(*embedded(example(3, 4, 0)), dims=dims)
+
+
+def test_anchors_that_are_not_one_for_each_positive_are_refused():
+    one, eight = (Embedded(torch.randn(count, 3)) for count in (1, 8))
+    with pytest.raises(ValueError, match="1 anchors compete beside 8 positives; wanted one for each"):
+        guided_contrastive(one, eight, positive_column=torch.tensor([0]))
+    guided_contrastive(one, eight, positive_column=torch.tensor([0]), contrast_anchors=False)
+
+
+def test_autocast_around_the_loss_does_not_reach_its_products():
+    case = [Embedded(torch.randn(9, 5)) for _ in range(2)]
+    want, _ = guided_contrastive(*case, dims={5: 1.0, 3: 1.0})
+    with torch.autocast("cpu", torch.bfloat16):
+        got, _ = guided_contrastive(*case, dims={5: 1.0, 3: 1.0})
+    assert got == want

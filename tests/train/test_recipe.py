@@ -154,7 +154,7 @@ def test_what_is_no_finite_number_is_refused(recipe, override):
         (["evaluate.best={set: S}"], "evaluate.best needs evaluations on the way. Set training.evaluate_every."),
         (
             ["evaluate.best={set: S}", "training.evaluate_every=20", "training.save_every=30"],
-            "evaluate.best: save_every 30 is no multiple of evaluate_every 20. Make it one.",
+            "evaluate.best: save_every is 30; what is evaluated must be kept. Leave it out.",
         ),
         (["evaluate.best={set: S, metric: ndcg}", "training.evaluate_every=20"], "as in ndcg@10"),
     ],
@@ -163,6 +163,18 @@ def test_a_best_checkpoint_that_cannot_be_told_is_refused(recipe, overrides, mes
     path = recipe()
     first = load_recipe(path).evaluate.sets[0]
     assert message in refused(path, *(override.replace("set: S", f"set: '{first}'") for override in overrides))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("evaluate.optional=[S]", "stands twice among sets and optional. Name it once."),
+        ("loss.dims=[8, 4, 8]", "dims are [8, 4, 8]; one stands twice. Name it once."),
+    ],
+)
+def test_what_is_named_twice_is_refused(recipe, override, message):
+    path = recipe()
+    assert message in refused(path, override.replace("S", f"'{load_recipe(path).evaluate.sets[0]}'"))
 
 
 @pytest.mark.parametrize("key", ["metrics=[ndcg]", "main=ndcg"])

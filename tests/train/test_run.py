@@ -3,15 +3,20 @@
 import csv
 import html
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
 
 from tutelage.encode.encoder import encode
 from tutelage.errors import ConfigError
 from tutelage.evaluate.per_query import PER_QUERY, load_per_query
+from tutelage.evaluate.retrieval import evaluate_retrieval
+from tutelage.evaluate.sets import split_of
 from tutelage.records.sources import retrieval_set
 from tutelage.records.splits import comparable
 from tutelage.train import build, judges
@@ -113,14 +118,49 @@ def test_a_run_that_dies_leaves_no_report_and_no_model(short, monkeypatch):
 
 
 def test_a_resumed_run_ends_where_an_unbroken_one_does(short, tmp_path):
-    whole = run_recipe(short(f"output={tmp_path / 'whole'}", "training.max_steps=4"))
-    broken = short("training.max_steps=4", "training.save_every=2")
-    run_recipe(short("training.max_steps=2", "training.save_every=2"))
-    checkpoint = broken.output / "checkpoints" / "checkpoint-2"
-    assert checkpoint.is_dir()
+    """Broken off after two of four steps: the weights are those of the unbroken run, to the bit."""
+    steps = ["training.max_steps=4", "training.save_every=2"]
+    whole = run_recipe(short(f"output={tmp_path / 'whole'}", *steps))
+    broken = short(*steps)
+    run_recipe(broken)
+    shutil.rmtree(broken.output / "checkpoints" / "checkpoint-4")
+    (broken.output / "report.json").unlink()
     resumed = run_recipe(broken, resume=True)
-    assert [entry["step"] for entry in resumed["training"]["log"]][-2:] == [3, 4]
+    assert [entry["step"] for entry in resumed["training"]["log"]] == [1, 2, 3, 4]
     assert resumed["training"]["steps"] == whole["training"]["steps"]
+    one, other = (load_file(home / "model" / "model.safetensors") for home in (broken.output, tmp_path / "whole"))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_resumed_run_hides_the_same_concepts_and_keeps_by_the_same_figure(short):
+    run_recipe(short("training.save_every=2", "training.evaluate_every=2"))
+    same = ["training.save_every=2", "training.evaluate_every=2"]
+    for change, section in (("sets=['sample-heldout:de']", "sets"), ("best={set: 'sample-heldout:en'}", "best")):
+        with pytest.raises(ConfigError, match=rf"--resume: evaluate\.{section} differs"):
+            run_recipe(short(*same, f"evaluate.{change}"), resume=True)
+
+
+def test_before_and_after_are_measured_in_the_precision_of_the_saved_weights(short):
+    """Autocast, which a trainer puts around its model, must not reach the figures of the report."""
+    recipe = short("training.precision=bf16", "training.evaluate_every=3")
+    report = run_recipe(recipe)
+    saved = SentenceTransformer(str(recipe.output / "model"), device="cpu")
+    held_out = retrieval_set("sample-heldout:en", **split_of(str(recipe.output / "model")))
+    alone = evaluate_retrieval(saved, held_out, metrics=["map"])
+    assert report["after"]["sample-heldout:en"]["map"] == alone.means["map"]
+    assert report["history"][-1]["sample-heldout:en map"] == alone.means["map"]
+
+
+def test_a_refusal_leaves_the_finished_run_that_was_to_be_replaced(short):
+    recipe = short()
+    run_recipe(recipe)
+    kept = (recipe.output / "report.json").read_text()
+    for fault in ("loss.dims=[17]", "training.report_to=[no_such_logger]"):
+        with pytest.raises((ConfigError, ValueError)):
+            run_recipe(short(fault), overwrite=True)
+        assert (recipe.output / "report.json").read_text() == kept
+        assert (recipe.output / "model").is_dir()
 
 
 def test_a_resumed_run_must_be_the_one_that_was_begun(short):

@@ -62,7 +62,7 @@ def evaluate(
     names, folder = named_sets(data or [])
     if run is not None and (len(names) != 1 or dim or output):
         raise ConfigError("evaluate: --run goes with one --data set, and without --dim and --out. Give no more.")
-    sets = [retrieval_set(name, folder, **split_of(model or "")) for name in names]
+    sets = [retrieval_set(name, folder, **split_of(model)) for name in dict.fromkeys(names)]
     metrics = metric or DEFAULT_METRICS
     if run is not None:
         read = read_run(run)

@@ -33,7 +33,8 @@ def encode(
 ) -> Float[np.ndarray, "texts dim"]:
     """Unit float32 vectors of the texts, in their order; the same as ``model.encode(..., normalize_embeddings=True)``.
 
-    Order and budget change the speed, not the vectors. An empty text has the vector of the model's special tokens.
+    A model in training is asked in the precision of its weights, as the saved one will be, not under the autocast that
+    its trainer has put around it. Order and budget change the speed, not the vectors. An empty text has the vector of the model's special tokens.
 
     Args:
         model: a sentence-transformers model; it is put in evaluation mode and left there.
@@ -43,6 +44,7 @@ def encode(
         progress: the label of a progress bar; none: silent. The bar is silent too where there is no terminal.
     """
     model.eval()
+    forward = partial(type(model).forward, model)  # accelerate's autocast wraps the instance's
     prompt = default_prompt(model) if prompt is None else prompt
     budget = token_budget or default_budget(model.device)
     vectors = np.zeros((len(texts), model.get_embedding_dimension() or 0), dtype=np.float32)
@@ -59,7 +61,7 @@ def encode(
             first, again = _distinct(features)
             found = np.empty((len(first), vectors.shape[1]), dtype=np.float32)
             for rows in pack(_lengths(features)[first], budget):
-                embedded = _forward(model, features, first[rows])
+                embedded = _forward(forward, features, first[rows], model.device)
                 embedded = embedded[:, : found.shape[1]].float()  # a model may be set to truncate_dim
                 found[rows] = torch.nn.functional.normalize(embedded, dim=-1).cpu().numpy()
                 bar.update(len(rows))
@@ -139,9 +141,11 @@ def _distinct(features: Features) -> tuple[Int64[np.ndarray, " distinct"], Int64
     return distinct_rows(torch.cat(parts, dim=1).cpu().numpy())
 
 
-def _forward(model: Callable[[Features], Features], features: Features, rows: Any) -> Float[Tensor, "rows dim"]:
-    """One forward pass over some rows, cut to their own width."""
-    device = getattr(model, "device", None)
+def _forward(
+    model: Callable[[Features], Features], features: Features, rows: Any, device: torch.device | None = None
+) -> Float[Tensor, "rows dim"]:
+    """One forward pass over some rows, cut to their own width, on the given device or the model's own."""
+    device = device or getattr(model, "device", None)
     count, width = features["input_ids"].shape
     used = features["attention_mask"][torch.from_numpy(rows)].any(0).nonzero()
     left, right = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, width)

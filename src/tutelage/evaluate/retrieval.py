@@ -204,6 +204,7 @@ class RetrievalEvaluator(SentenceEvaluator):
         self, model: SentenceTransformer, output_path: str | None = None, epoch: Any = -1, steps: int = -1
     ) -> dict[str, float]:
         """Every metric of the set at the whole width; the figures also go to the model's card."""
+        refuse_dims(model, self.dims)
         encoded = encode_set(model, self.retrieval)
         self.results = [measure(each, self.metrics) for each in (encoded, *map(encoded.at, self.dims))]
         means = {f"cosine_{metric}": value for metric, value in self.results[0].means.items()}

@@ -7,8 +7,9 @@ from typing import Any
 
 from sentence_transformers import SentenceTransformer
 
-from tutelage.errors import ConfigError
+from tutelage.errors import ConfigError, DataError
 from tutelage.evaluate.metrics import DEFAULT_METRICS
+from tutelage.evaluate.per_query import PER_QUERY, save_per_query
 from tutelage.evaluate.report import REPORT
 from tutelage.evaluate.retrieval import RetrievalResult, encode_set, key_name, measure, refuse_dims
 from tutelage.evaluate.trec import DEPTH, run_of, write_qrels, write_run
@@ -51,22 +52,23 @@ def evaluate_sets(
             write_run(folder / f"{key_name(retrieval.name)}.run", run_of(encoded, depth))
             write_qrels(folder / f"{key_name(retrieval.name)}.qrels", retrieval)
     if folder is not None:
-        from tutelage.evaluate.per_query import PER_QUERY, save_per_query
-
         save_per_query(folder / PER_QUERY, {"after": results})
     return results
 
 
-def split_of(model: str) -> dict[str, Any]:
+def split_of(model: str | None) -> dict[str, Any]:
     """``share`` and ``seed`` of the split that a saved model was trained with, by the report beside it; else nothing.
 
     Held-out concepts are held out by one split only: another's may have been trained on.
     """
-    report = Path(model) / REPORT
-    if not report.is_file():
+    report = Path(model or "") / REPORT
+    if not model or not report.is_file():
         return {}
-    data = json.loads(report.read_text(encoding="utf-8"))["recipe"]["data"]
-    return {"share": data["held_out"], "seed": data["seed"]}
+    try:
+        data = json.loads(report.read_text(encoding="utf-8"))["recipe"]["data"]
+        return {"share": data["held_out"], "seed": data["seed"]}
+    except (KeyError, TypeError, ValueError):
+        raise DataError(f"{report}: no report of a run of ours. Move it away, or give another model.") from None
 
 
 def means_by_dim(results: Iterable[RetrievalResult]) -> dict[str, dict[str, dict[str, float]]]:

@@ -167,6 +167,11 @@ def plan_of(
     anchors = anchor if anchor_candidates is None else ready(anchor_candidates)
     line = torch.arange(len(anchor.vectors), device=anchor.vectors.device)
     column = line if positive_column is None else positive_column
+    if {"query_to_query", "doc_to_query"} & {*named} and len(anchors.vectors) != len(positive.vectors):
+        raise ValueError(
+            f"{len(anchors.vectors)} anchors compete beside {len(positive.vectors)} positives; wanted one for each. Give "
+            "anchor_candidates, or leave anchors out."
+        )
     mine = positive if positive_column is None and len(positive.vectors) == len(line) else positive.take(column)
     if negative is not None:
         negative = ready(negative)

@@ -216,7 +216,8 @@ def _tiles(blocks: Sequence[Block], width: int | None) -> Iterator[Tile]:
     start = 0
     for number, block in enumerate(blocks):
         size = len(block.candidates)
-        for low in range(0, size, width or size):
-            high = min(low + (width or size), size)
+        step = width or max(size, 1)
+        for low in range(0, size, step):
+            high = min(low + step, size)
             yield Tile(block, number, slice(start + low, start + high), slice(low, high))
         start += size

@@ -22,7 +22,7 @@ from tutelage.losses.screen import products
 STRIP_BYTES = 256 * 1024 * 1024  # of a strip's buffers
 FEWEST_ROWS, MOST_ROWS = 16, 1024
 DROPPED = 1e30  # what a dropped logit is lowered by, to see who is highest without it
-FURTHEST = 60.0  # above the highest that stays, a dropped logit is not told from a higher one (its share is 1)
+FURTHEST = 60.0  # so far above the highest that stays, a dropped logit counts as no higher (only `removed` sees it)
 
 
 def chunk_size_of(plan: Plan, buffers: int = 1) -> int:
@@ -130,7 +130,8 @@ class OnePass(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, run: Callable[[], Any], *inputs: Tensor) -> tuple[Tensor, ...]:
         """``run()`` gives the loss, the gradient for each of ``inputs`` (or none), and the drops."""
-        loss, gradients, drops = run()
+        with torch.autocast(inputs[0].device.type, enabled=False):  # products of 16 bits would blur logits
+            loss, gradients, drops = run()
         ctx.save_for_backward(*gradients)
         ctx.mark_non_differentiable(*drops)
         return loss, *drops

@@ -108,6 +108,16 @@ def pairs(name: str, folder: Path | None = None, columns: tuple[str, ...] = ("an
     raise ConfigError(f"'{name}': {home} has no {language}.tsv. {HOW_TO_GET_DATA}")
 
 
+def hides(name: str) -> bool:
+    """Whether an evaluation set holds concepts that the split keeps from training.
+
+    >>> hides("esco-mix:en-de"), hides("talentclef:en")
+    (True, False)
+    """
+    taxonomy, _, use = name.partition(":")[0].rpartition("-")
+    return taxonomy in TAXONOMIES and use in ("heldout", "mix")
+
+
 def retrieval_set(
     name: str, folder: Path | None = None, *, share: float = HELD_OUT_SHARE, seed: int = 0
 ) -> RetrievalSet:
@@ -155,7 +165,7 @@ def retrieval_set(
             "sample-mix:LANGUAGE-LANGUAGE, esco-mix:LANGUAGE-LANGUAGE, talentclef:LANGUAGE, tquad:SPLIT, mteb:TASK; "
             "a folder or zip holds queries, corpus_elements and qrels.tsv."
         )
-    return read_retrieval(name)
+    return read_retrieval(name, name)
 
 
 def triplet_set(name: str, folder: Path | None = None, columns: Sequence[str] = TRIPLET) -> TripletSet:

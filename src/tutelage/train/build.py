@@ -18,7 +18,7 @@ from tutelage.records.retrieval import RetrievalSet
 from tutelage.records.splits import comparable, is_held_out, refuse_leak, split_by_concept
 from tutelage.records.verdicts import read_all
 from tutelage.sampling import ConceptBatches, NoDuplicateBatches
-from tutelage.train.accepted import join_accepted
+from tutelage.train.accepted import OWN, join_accepted
 from tutelage.train.objective import GuidedLoss
 from tutelage.train.recipe import DataRecipe, EvaluateRecipe, Recipe, TrainSource
 
@@ -83,7 +83,12 @@ def refuse_empty_epoch(recipe: Recipe, train: Dataset | DatasetDict) -> None:
         ConfigError: too few pairs or concepts, or a concept sampler on data without concepts.
     """
     sampling = recipe.sampling
-    for pairs in train.values() if isinstance(train, DatasetDict) else [train]:
+    for name, pairs in train.items() if isinstance(train, DatasetDict) else [("", train)]:
+        if name == OWN and len(pairs) < sampling.batch_size:
+            raise ConfigError(
+                f"data.verdicts: {len(pairs)} accepted pairs belong to no source of pairs and make no batch of "
+                f"{sampling.batch_size}. Accept more, lower sampling.batch_size, or name a source that holds their texts."
+            )
         if sampling.sampler == "concepts" and CONCEPT not in pairs.column_names:
             raise ConfigError(
                 "sampling: sampler 'concepts' needs concepts, which sample:, esco: and talentclef: sources have; "

@@ -21,7 +21,8 @@ def identities(
     """Text ids of each column, and group ids of the first two (anchor, positive) where there are groups."""
     found = [{TEXT_ID: torch.from_numpy(text_ids(row[column] for row in rows))} for column in columns]
     if group_column is not None and group_column in rows[0]:
-        groups = torch.from_numpy(text_ids(str(row[group_column]) for row in rows))
+        # A row without a group is a group of its own.
+        groups = torch.from_numpy(text_ids(str(row[group_column]) or str(row[columns[0]]) for row in rows))
         for identity in found[:2]:
             identity[GROUP_ID] = groups
     return found

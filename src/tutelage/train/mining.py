@@ -152,7 +152,7 @@ def _triplets(name: str, rows: Dataset, concepts: dict[str, set[str]], embed: Em
             "rank": mined.rank.cpu().numpy(),
             "concept": groups[0].take(pa.array(query.numpy())),
             "concept_negative": groups[1].take(pa.array(negative.numpy())),
-            "source": pa.array([name] * len(negative)),
+            "source": pa.array([name] * len(negative), pa.string()),
         }
     )
 

@@ -107,6 +107,8 @@ class LossRecipe(Record):
     def _possible(self) -> "LossRecipe":
         named = chosen(self.directions, self.contrast_anchors, self.contrast_positives)
         refuse(named, self.partition_mode, self.hardness_mode, self.hardness_strength)
+        if self.dims is not None and len(set(self.dims)) < len(self.dims):
+            raise ValueError(f"dims are {list(self.dims)}; one stands twice. Name it once")
         return self
 
 
@@ -198,6 +200,9 @@ class EvaluateRecipe(Record):
             if self.best.set not in (*self.sets, *self.optional):
                 raise ValueError(f"best.set is '{self.best.set}'; wanted one of evaluate.sets or evaluate.optional")
             _checked(parse, self.best.metric or self.main)
+        named = (*self.sets, *self.optional)
+        if twice := [name for name in named if named.count(name) > 1]:
+            raise ValueError(f"'{twice[0]}' stands twice among sets and optional. Name it once")
         return self
 
 
@@ -219,8 +224,8 @@ class Recipe(Record):
         every, save = self.training.evaluate_every, self.training.save_every
         if self.evaluate.best is not None and not every:
             raise ValueError("evaluate.best needs evaluations on the way. Set training.evaluate_every")
-        if self.evaluate.best is not None and every and (save or every) % every:
-            raise ValueError(f"evaluate.best: save_every {save} is no multiple of evaluate_every {every}. Make it one")
+        if self.evaluate.best is not None and save not in (None, every):
+            raise ValueError(f"evaluate.best: save_every is {save}; what is evaluated must be kept. Leave it out")
         return self
 
     def to_yaml(self) -> str:

@@ -16,8 +16,10 @@ from tutelage.errors import ConfigError
 from tutelage.evaluate.general import warnings_of
 from tutelage.evaluate.page import PAGE, write_page
 from tutelage.evaluate.per_query import AFTER, BEFORE, PER_QUERY, save_per_query
-from tutelage.evaluate.report import REPORT, provenance, write_json
+from tutelage.evaluate.report import REPORT, provenance, write_json, write_text
+from tutelage.evaluate.retrieval import refuse_dims
 from tutelage.export.card import complete_card
+from tutelage.records import sources
 from tutelage.records.retrieval import RetrievalSet
 from tutelage.train import build, history
 from tutelage.train.guard import KEPT, ForgettingGuard, outcome
@@ -65,6 +67,7 @@ def run_recipe(
     seconds: dict[str, float] = {}
 
     model = load_model(recipe.model.name, max_length=recipe.model.max_length)
+    refuse_dims(model, recipe.loss.dims or ())
     say(f"guide: every distinct training text once, through {recipe.guide.name}")
     with _timed(seconds, "guide"):
         store = build.guide_store(recipe, build.texts_of(train), output / GUIDE, overwrite=overwrite)
@@ -73,10 +76,6 @@ def run_recipe(
     with _timed(seconds, "evaluate_before"):
         before = judges.judge(model)
 
-    if overwrite and not resume:
-        _remove_run(output)
-    output.mkdir(parents=True, exist_ok=True)
-    (output / RECIPE).write_text(recipe.to_yaml(), encoding="utf-8")
     model.model_card_data.set_widget_examples(build.texts_only(train))
     loss = build.guided_loss(recipe, model, store)
     trainer = GuidedTrainer(
@@ -89,6 +88,11 @@ def run_recipe(
         evaluator=judges.evaluators if recipe.training.evaluate_every else None,
         callbacks=[HistoryFile(output / history.FILE)],
     )
+    # Nothing is left that could refuse the run: now what an earlier one wrote may go.
+    if overwrite and not resume:
+        _remove_run(output)
+    output.mkdir(parents=True, exist_ok=True)
+    write_text(output / RECIPE, recipe.to_yaml())
     guard = None
     if recipe.training.guard:
         kept = output / build.CHECKPOINTS / KEPT
@@ -111,7 +115,7 @@ def run_recipe(
         "name": recipe.name,
         **provenance(),
         **evidence,
-        "training": _training(trainer) | ({"guard": guarded} if guarded else {}),
+        "training": _training(trainer, guarded),
         "history": history.evaluations(
             trainer.state.log_history, [each.name for each in sets], recipe.evaluate.measured
         ),
@@ -182,20 +186,30 @@ def _checkpoint(recipe: Recipe) -> str:
 def _essence(recipe: Recipe) -> dict[str, str]:
     """Every setting that a continued run must share, as section.key -> value."""
     sections = recipe.model_dump(mode="json", exclude={"name", "output", "evaluate"})
-    return {
+    essence = {
         f"{section}.{key}": json.dumps(value)
         for section, settings in sections.items()
         for key, value in settings.items()
         if key not in CONTINUABLE
     }
+    # Of what a run is judged by, only this decides of its weights: hidden texts, the best checkpoint, the guard's sets.
+    judged = recipe.evaluate
+    essence["evaluate.sets"] = json.dumps([name for name in (*judged.sets, *judged.optional) if sources.hides(name)])
+    if judged.best is not None:
+        essence["evaluate.best"] = f"{judged.best.set} {judged.best.metric or judged.main}"
+    if recipe.training.guard:
+        essence["evaluate.general"] = json.dumps(judged.general)
+    return essence
 
 
-def _training(trainer: GuidedTrainer) -> dict[str, Any]:
+def _training(trainer: GuidedTrainer, guarded: dict[str, Any] | None) -> dict[str, Any]:
     """Steps, the one whose checkpoint was kept in place of the last (if any), and what was logged on the way."""
     best = trainer.state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
+    replaced = guarded is not None and guarded["step"] is not None  # the guard has the last word
     return {
         "steps": trainer.state.global_step,
-        "best_step": best and int(best.rpartition("-")[2]),
+        "best_step": int(best.rpartition("-")[2]) if best and not replaced else None,
+        **({"guard": guarded} if guarded else {}),
         "log": [entry for entry in trainer.state.log_history if "loss" in entry],
     }
 
