@@ -34,7 +34,8 @@ def encode(
     """Unit float32 vectors of the texts, in their order; the same as ``model.encode(..., normalize_embeddings=True)``.
 
     A model in training is asked in the precision of its weights, as the saved one will be, not under the autocast that
-    its trainer has put around it. Order and budget change the speed, not the vectors. An empty text has the vector of the model's special tokens.
+    its trainer has put around it. Order and budget change the speed, not the vectors. An empty text has the vector of
+    the model's special tokens.
 
     Args:
         model: a sentence-transformers model; it is put in evaluation mode and left there.

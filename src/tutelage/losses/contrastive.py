@@ -169,8 +169,8 @@ def plan_of(
     column = line if positive_column is None else positive_column
     if {"query_to_query", "doc_to_query"} & {*named} and len(anchors.vectors) != len(positive.vectors):
         raise ValueError(
-            f"{len(anchors.vectors)} anchors compete beside {len(positive.vectors)} positives; wanted one for each. Give "
-            "anchor_candidates, or leave anchors out."
+            f"{len(anchors.vectors)} anchors compete beside {len(positive.vectors)} positives; wanted one for each. "
+            "Give anchor_candidates, or leave anchors out."
         )
     mine = positive if positive_column is None and len(positive.vectors) == len(line) else positive.take(column)
     if negative is not None:

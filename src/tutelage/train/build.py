@@ -87,7 +87,7 @@ def refuse_empty_epoch(recipe: Recipe, train: Dataset | DatasetDict) -> None:
         if name == OWN and len(pairs) < sampling.batch_size:
             raise ConfigError(
                 f"data.verdicts: {len(pairs)} accepted pairs belong to no source of pairs and make no batch of "
-                f"{sampling.batch_size}. Accept more, lower sampling.batch_size, or name a source that holds their texts."
+                f"{sampling.batch_size}. Accept more, lower sampling.batch_size, or name a source with their texts."
             )
         if sampling.sampler == "concepts" and CONCEPT not in pairs.column_names:
             raise ConfigError(
