@@ -152,13 +152,32 @@ def test_a_name_that_means_no_titles_is_refused(name):
     ],
 )
 def test_real_data_without_a_folder_is_refused(function, name, monkeypatch):
-    assert refused(ConfigError, function, name).startswith(f"'{name}' needs real data and no data folder is named.")
+    assert refused(ConfigError, function, name) == (
+        f"'{name}': no data folder is named. Get the data set, lay it out as tutelage.records.sources says, and name "
+        "the folder in TUTELAGE_DATA or --data."
+    )
+
+
+def test_a_split_that_the_folder_lacks_is_refused_as_data_that_is_not_at_hand(tmp_path):
+    """Not as a fault in a file: an optional set is then passed over."""
+    for function, name, file in (
+        (sources.retrieval_set, "tquad:test", "tquad/test.tsv"),
+        (sources.general_set, "stsb-tr:test", "stsb_tr/test.tsv"),
+        (sources.triplet_set, "cnli-tr:test", "cnli_tr/test.tsv.gz"),
+    ):
+        assert refused(ConfigError, function, name, tmp_path).startswith(f"'{name}': {tmp_path} has no turkish/{file}.")
 
 
 def test_a_general_set_is_a_table_or_any_retrieval_set(table):
     path = table("sts.tsv", ("sentence1", "sentence2", "score"), ("a", "b", "1"), ("c", "d", "2"))
     assert sources.general_set(str(path)).scores == [1, 2]
-    assert isinstance(sources.general_set("sample-heldout:en"), RetrievalSet)
+    folder = table("queries", ("q_id", "text"), ("q1", "nurse")).parent
+    (folder / "corpus_elements").write_text("c_id\ttext\nc1\tRN\n")
+    (folder / "qrels.tsv").write_text("q1 0 c1 1\n")
+    assert isinstance(sources.general_set(str(folder)), RetrievalSet)
+    assert refused(ConfigError, sources.general_set, "sample-heldout:en") == (
+        "'sample-heldout:en': its concepts are of the training domain. Put it under evaluate.sets."
+    )
 
 
 @pytest.mark.parametrize(("split", "count"), [("dev", 1500), ("train", 5749)])

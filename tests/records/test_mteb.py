@@ -83,7 +83,7 @@ def test_what_mteb_cannot_give_is_refused_in_its_words(monkeypatch):
 
     stub.get_task = get_task
     monkeypatch.setitem(sys.modules, "mteb", stub)
-    with pytest.raises(DataError) as fault:
+    with pytest.raises(ConfigError) as fault:
         sources.retrieval_set("mteb:Jops")
     assert str(fault.value) == (
         "mteb:Jops: not to be had (KeyError: 'Jops not found'). "

@@ -156,7 +156,7 @@ def test_a_set_of_ones_own_is_its_path(folder):
 def test_a_name_that_means_no_set_is_refused_with_those_that_do(name):
     assert refused(ConfigError, sources.retrieval_set, name) == (
         f"'{name}': neither a set by name nor a folder. Names: sample-heldout:LANGUAGE, esco-heldout:LANGUAGE, "
-        "sample-mix:LANGUAGE-LANGUAGE, esco-mix:LANGUAGE-LANGUAGE, talentclef:LANGUAGE, mteb:TASK; "
+        "sample-mix:LANGUAGE-LANGUAGE, esco-mix:LANGUAGE-LANGUAGE, talentclef:LANGUAGE, tquad:SPLIT, mteb:TASK; "
         "a folder or zip holds queries, corpus_elements and qrels.tsv."
     )
 

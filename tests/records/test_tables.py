@@ -195,7 +195,10 @@ def test_a_folder_is_refused(tmp_path):
 def test_a_name_that_the_hub_does_not_give_is_refused():
     message = refused("nobody/nothing#dev")
     assert message.startswith("nobody/nothing#dev: neither a file nor a hub dataset (")
-    assert message.endswith("Give a .jsonl, .csv, .tsv or .parquet file, or a hub name such as owner/dataset#split.")
+    assert message.endswith(
+        "Give a .jsonl, .csv, .tsv or .parquet file, a hub name such as owner/dataset#split, or a source by name: "
+        "sample:LANGUAGES, esco:LANGUAGES, talentclef:LANGUAGE."
+    )
 
 
 def test_missing_text_is_refused(tmp_path):

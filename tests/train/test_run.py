@@ -189,7 +189,10 @@ def test_a_checkpoint_that_was_cut_off_is_passed_over(short):
     ("setting", "message"),
     [
         ("sampling.batch_size=5000", r"\d+ concepts make no batch of 5000\. Set sampling\.batch_size to \d+ or less"),
-        ("data.train=[{source: pairs.csv}]", "sampler 'concepts' needs a concept column"),
+        (
+            "data.train=[{source: pairs.csv}]",
+            "'concepts' needs concepts, which sample:, esco: and talentclef: sources have",
+        ),
     ],
 )
 def test_data_that_fills_no_batch_is_refused_before_a_model_is_loaded(short, setting, message, tmp_path, monkeypatch):
