@@ -1,10 +1,11 @@
 """Writes what would otherwise drift: `docs/cli.md` from `--help`, and the README's tables from the kept results.
 
-Run by `make docs`; a test compares.
+Run by `make docs`; a test compares. `python docs/generate.py runs/demo/report.json` keeps that report's figures first.
 """
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from typer.cli import get_docs_for_click
 from typer.main import get_command
 
 from tutelage.cli import app
-from tutelage.evaluate.report import HEADINGS, before_after_rows
+from tutelage.evaluate.report import HEADINGS, before_after_rows, without_texts, write_json
 from tutelage.export.card import markdown_table
 
 ROOT = Path(__file__).parents[1]
@@ -83,5 +84,7 @@ def readme() -> str:
 
 
 if __name__ == "__main__":
+    for report in sys.argv[1:]:
+        write_json(RESULTS / "demo.json", without_texts(json.loads(Path(report).read_text(encoding="utf-8"))))
     CLI.write_text(cli(), encoding="utf-8")
     README.write_text(readme(), encoding="utf-8")

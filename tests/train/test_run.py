@@ -100,6 +100,8 @@ def test_the_report_names_the_worst_queries_and_maps_the_languages(short):
     assert report["languages"]["after"] == [[report["after"][name]["map"] for name in report["after"]]]
     page = (short().output / "report.html").read_text(encoding="utf-8")
     assert html.escape(rows[0]["text"]) in page
+    beside = json.loads((short().output / "model" / "report.json").read_text())
+    assert beside == {key: content for key, content in report.items() if key != "worst"}, "a model carries no texts"
 
 
 def test_a_run_that_dies_leaves_no_report_and_no_model(short, monkeypatch):

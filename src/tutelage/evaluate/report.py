@@ -18,6 +18,7 @@ from tutelage.evaluate.retrieval import RetrievalResult
 from tutelage.evaluate.significance import corrected, paired_differences
 
 REPORT = "report.json"
+TEXTS = ("worst", "audit")  # keys of a report that hold texts of its sets
 PACKAGES = ("tutelage", "torch", "sentence-transformers", "transformers", "datasets", "accelerate")
 
 
@@ -38,6 +39,15 @@ def compare(before: Mapping[str, RetrievalResult], after: Mapping[str, Retrieval
         },
         "queries": {name: len(result.queries) for name, result in after.items()},
     }
+
+
+def without_texts(report: Mapping[str, Any]) -> dict[str, Any]:
+    """A report's figures alone: the texts of its sets may be others' data, and not to be passed on.
+
+    >>> without_texts({"name": "demo", "worst": {"dev": [{"text": "nurse"}]}})
+    {'name': 'demo'}
+    """
+    return {key: content for key, content in report.items() if key not in TEXTS}
 
 
 def provenance() -> dict[str, Any]:

@@ -16,7 +16,7 @@ from tutelage.errors import ConfigError
 from tutelage.evaluate.general import warnings_of
 from tutelage.evaluate.page import PAGE, write_page
 from tutelage.evaluate.per_query import AFTER, BEFORE, PER_QUERY, save_per_query
-from tutelage.evaluate.report import REPORT, provenance, write_json, write_text
+from tutelage.evaluate.report import REPORT, provenance, without_texts, write_json, write_text
 from tutelage.evaluate.retrieval import refuse_dims
 from tutelage.export.card import complete_card
 from tutelage.records import sources
@@ -220,7 +220,7 @@ def _save_model(model: SentenceTransformer, path: Path, report: dict[str, Any], 
     shutil.rmtree(work, ignore_errors=True)
     model.save_pretrained(str(work))
     complete_card(work, report, recipe.to_yaml())
-    write_json(work / REPORT, report)
+    write_json(work / REPORT, without_texts(report))
     shutil.rmtree(path, ignore_errors=True)
     work.rename(path)
 
