@@ -62,7 +62,7 @@ def test_evaluate_judges_a_run_without_a_model_and_says_what_it_lacks(tutelage, 
 
 
 def test_report_writes_the_page_beside_its_report_and_opens_it_if_asked(tutelage, capsys, tmp_path, monkeypatch):
-    kept = Path(__file__).parents[1] / "benchmarks" / "results" / "demo.json"
+    kept = Path(__file__).parent / "evaluate" / "report.json"
     (tmp_path / "report.json").write_text(kept.read_text(encoding="utf-8"), encoding="utf-8")
     opened = []
     monkeypatch.setattr("typer.launch", opened.append)
