@@ -143,9 +143,9 @@ def retrieval_set(
     def held_out(languages: str) -> list[Label]:
         return split_by_concept(labels(f"{taxonomy}:{languages}", folder), share, seed)[1]
 
-    if taxonomy in TAXONOMIES and use == "heldout":
+    if hides(name) and use == "heldout":
         return labels_set(name, held_out(language))
-    if taxonomy in TAXONOMIES and use == "mix":
+    if hides(name):
         asked, _, found = language.partition("-")
         if not (asked and found) or "-" in found:
             raise ConfigError(f"'{name}': wanted two languages, of queries and of corpus, as in {kind}:en-de.")
