@@ -1,0 +1,63 @@
+"""Of a recipe: the encoder, its guide, what is learned from, and which examples meet in a batch."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from tutelage.encode.models import MINILM
+from tutelage.records.pairs import MAX_PAIRS
+from tutelage.records.splits import HELD_OUT_SHARE
+from tutelage.train.recipe.record import Record, Share
+
+
+class ModelRecipe(Record):
+    """The encoder to train."""
+
+    name: str = MINILM
+    max_length: PositiveInt | None = None  # tokens; longer texts are cut. Default: the model's own
+    layers: PositiveInt | None = None  # only the first so many of its transformer layers. Default: all
+
+
+class GuideRecipe(Record):
+    """The frozen model that says which negatives are right answers."""
+
+    name: str | None = MINILM  # null: no guide rule
+    prompt: str | None = None  # the guide's own, put before every text
+    max_length: PositiveInt | None = None
+    store: Path | None = None  # where its vectors are kept, for all runs that share it. Default: in the output folder
+    dtype: Literal["float16", "float32"] = "float16"
+
+
+class TrainSource(Record):
+    """One source of training pairs or triplets."""
+
+    source: str  # sample:en, esco:en,de, talentclef:es, a .jsonl/.csv/.tsv/.parquet file, a hub dataset
+    columns: tuple[str, ...] = ("anchor", "positive")  # of a file: anchor, positive, then any negatives
+    max_pairs: PositiveInt = MAX_PAIRS  # label pairs drawn from one concept
+    name: str | None = None  # the set's, in logs and on the model card. Default: its source
+    optional: bool = False  # left out where its data is not at hand
+    # What follows holds for this set alone, in place of the recipe's own.
+    batch_size: int | None = Field(None, ge=2)
+    weight: PositiveFloat | None = None  # share of the batches, beside the other weights (sampling.mix: weights)
+    temperature: PositiveFloat | None = None
+    margin: float | None = None
+    prompts: dict[str, str] = {}  # column -> what is put before its texts, for the encoder alone
+
+
+class DataRecipe(Record):
+    """What is learned from, and which concepts are kept apart."""
+
+    train: tuple[TrainSource, ...] = Field(min_length=1)
+    verdicts: tuple[Path, ...] = ()  # pairs judged positive (learned from) or never (no negatives), from `audit`
+    held_out: Share = HELD_OUT_SHARE  # share of concepts
+    seed: int = Field(0, ge=0, lt=2**32)  # of the split and of the pairs drawn
+
+
+class SamplingRecipe(Record):
+    """Which examples meet in a batch."""
+
+    sampler: Literal["concepts", "no_duplicates"] = "no_duplicates"
+    batch_size: int = Field(128, ge=2)
+    # Of several sets, whose batch is next: as many as each has, in turn, or by the sets' weights.
+    mix: Literal["proportional", "round_robin", "weights"] = "proportional"

@@ -1,0 +1,65 @@
+"""Of a recipe: the loss, and the run of the optimiser."""
+
+from typing import Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from tutelage.encode.rows_in_use import refuse_inexact
+from tutelage.losses.directions import Direction, HardnessMode, PartitionMode, chosen, refuse
+from tutelage.train.recipe.record import Record, Share, checked
+
+
+class LossRecipe(Record):
+    """Options of the guided loss."""
+
+    temperature: PositiveFloat = 0.05  # divides cosine; 0.01-0.1 is usual
+    margin: float = 0.0  # guide ceiling = score of the positive - margin
+    margin_strategy: Literal["absolute", "relative"] = "absolute"
+    contrast_anchors: bool = True
+    contrast_positives: bool = True
+    directions: tuple[Direction, ...] | None = None  # who competes, in place of the two above
+    partition_mode: PartitionMode = "joint"  # or per_direction
+    hardness_mode: HardnessMode | None = None  # in_batch_negatives, hard_negatives, all_negatives
+    hardness_strength: float = Field(0.0, ge=0)
+    drop_same_text: bool = True
+    drop_same_group: bool = True
+    dims: tuple[PositiveInt, ...] | None = None  # Matryoshka dimensions, weight 1 each
+    group: Literal["concept", "group"] = "concept"  # which column rule 4 reads: ESCO concept or ISCO group
+
+    @model_validator(mode="after")
+    def _possible(self) -> "LossRecipe":
+        named = chosen(self.directions, self.contrast_anchors, self.contrast_positives)
+        refuse(named, self.partition_mode, self.hardness_mode, self.hardness_strength)
+        if self.dims is not None and len(set(self.dims)) < len(self.dims):
+            raise ValueError(f"dims are {list(self.dims)}; one stands twice. Name it once")
+        return self
+
+
+class TrainingRecipe(Record):
+    """The optimiser's run."""
+
+    epochs: PositiveFloat = 1.0
+    max_steps: PositiveInt | None = None  # ends the run earlier
+    learning_rate: PositiveFloat = 5e-5
+    warmup: Share = 0.05  # share of the steps
+    schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
+    weight_decay: float = Field(0.0, ge=0)
+    accumulation: PositiveInt = 1  # steps added up before an update; adds no negatives
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    token_budget: PositiveInt | None = None  # padded tokens in one forward pass. Default: by device
+    memory_budget: float | None = Field(
+        None, ge=0
+    )  # GiB of kept graphs, the rest is embedded twice. Default: half free
+    rows_in_use: bool | None = None  # train only the token rows the texts touch. Default: where that is exact
+    seed: int = Field(42, ge=0, lt=2**32)
+    log_every: PositiveInt = 10  # steps
+    evaluate_every: PositiveInt | None = None  # steps; null: before and after only
+    save_every: PositiveInt | None = None  # steps between checkpoints for --resume; null: none
+    guard: bool = False  # end with the last evaluated weights under which no set of evaluate.general had fallen
+    report_to: tuple[str, ...] = ("tensorboard",)
+
+    @model_validator(mode="after")
+    def _exact(self) -> "TrainingRecipe":
+        if self.rows_in_use:
+            checked(refuse_inexact, self.weight_decay)
+        return self

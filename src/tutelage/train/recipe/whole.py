@@ -1,0 +1,38 @@
+"""A recipe: all of a run in one YAML file, checked whole before any model is loaded."""
+
+from pathlib import Path
+
+import yaml
+from pydantic import model_validator
+
+from tutelage.train.recipe.data import DataRecipe, GuideRecipe, ModelRecipe, SamplingRecipe
+from tutelage.train.recipe.fit import LossRecipe, TrainingRecipe
+from tutelage.train.recipe.judge import EvaluateRecipe
+from tutelage.train.recipe.record import Record
+
+
+class Recipe(Record):
+    """All of a run."""
+
+    name: str = "run"
+    output: Path
+    model: ModelRecipe = ModelRecipe()
+    guide: GuideRecipe = GuideRecipe()
+    data: DataRecipe
+    sampling: SamplingRecipe = SamplingRecipe()
+    loss: LossRecipe = LossRecipe()
+    training: TrainingRecipe = TrainingRecipe()
+    evaluate: EvaluateRecipe
+
+    @model_validator(mode="after")
+    def _best_measured(self) -> "Recipe":
+        every, save = self.training.evaluate_every, self.training.save_every
+        if self.evaluate.best is not None and not every:
+            raise ValueError("evaluate.best needs evaluations on the way. Set training.evaluate_every")
+        if self.evaluate.best is not None and save not in (None, every):
+            raise ValueError(f"evaluate.best: save_every is {save}; what is evaluated must be kept. Leave it out")
+        return self
+
+    def to_yaml(self) -> str:
+        """The resolved recipe, every default spelled out; loading it gives the same recipe."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
