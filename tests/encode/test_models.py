@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
@@ -86,3 +87,22 @@ def test_max_length_cuts_and_none_keeps_the_models_own(tiny: SentenceTransformer
 
 def test_the_card_names_the_model_and_not_the_packages_folder(minilm: SentenceTransformer) -> None:
     assert minilm.model_card_data.base_model == MINILM
+
+
+def test_the_first_layers_alone_make_a_model_that_saves_and_loads(tiny: SentenceTransformer, tmp_path: Path) -> None:
+    tiny.save_pretrained(str(tmp_path / "whole"))
+    cut = load_model(str(tmp_path / "whole"), device="cpu", layers=1)
+    cut.save_pretrained(str(tmp_path / "cut"))
+    again = load_model(str(tmp_path / "cut"), device="cpu")
+    assert again[0].auto_model.config.num_hidden_layers == len(again[0].auto_model.encoder.layer) == 1
+    whole = tiny.state_dict()
+    assert all(torch.equal(value, whole[name]) for name, value in again.state_dict().items())
+    assert len(again.state_dict()) < len(whole)
+    np.testing.assert_allclose(again.encode(["nurse"]), cut.encode(["nurse"]), atol=1e-6)
+    assert not np.allclose(again.encode(["nurse"]), tiny.encode(["nurse"]), atol=1e-3)
+
+
+def test_more_layers_than_there_are_is_refused(tiny: SentenceTransformer, tmp_path: Path) -> None:
+    tiny.save_pretrained(str(tmp_path / "whole"))
+    with pytest.raises(ConfigError, match=r"model.layers is 3; the model has 2. Give that or fewer."):
+        load_model(str(tmp_path / "whole"), device="cpu", layers=3)

@@ -44,7 +44,7 @@ def test_every_key_of_a_shipped_recipe_takes_effect():
         written = yaml.safe_load((SHIPPED / f"{name}.yaml").read_text())
         resolved = load_recipe(name).model_dump(mode="json")
         for section, options in written.items():
-            if isinstance(options, dict):
+            if isinstance(options, dict) and section != "sample":
                 for key in options.keys() - {"train"}:
                     assert resolved[section][key] == options[key], f"{name}: {section}.{key}"
 
@@ -261,3 +261,24 @@ def test_triplets_may_be_named_without_their_columns():
     short, long = load_recipe("demo_sample", [given]).evaluate.triplets
     assert (short.source, short.columns) == ("cnli-tr:dev", ("anchor", "positive", "negative"))
     assert (long.source, list(long.columns)) == ("dev.csv", columns)
+
+
+def test_what_a_file_would_be_without_data_is_read_only_then(recipe):
+    path = recipe(f"{SMALL}sample:\n  training.epochs: 7\n  evaluate.main: mrr\n")
+    plain, small = load_recipe(path), load_recipe(path, ["evaluate.main=map"], sample=True)
+    assert (plain.training.epochs, small.training.epochs) == (1.0, 7.0)
+    assert small.evaluate.main == "map"  # what is set by hand goes before
+
+
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        ("sample: 3", "'sample' holds no mapping. Wanted keys such as data.train, with their values."),
+        ("sample: {name.x: 1}", "sample: name.x: 'name' holds a value, not keys. Name an existing section."),
+    ],
+)
+def test_a_faulty_block_for_the_sample_is_refused(recipe, block, message):
+    path = recipe(f"name: small\n{SMALL}{block}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_recipe(path, sample=True)
+    assert str(caught.value) == f"{path}: {message}"

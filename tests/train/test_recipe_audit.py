@@ -11,6 +11,7 @@ from tutelage import GuidedTrainer
 from tutelage.errors import ConfigError
 from tutelage.evaluate.audit_tables import audit_tables
 from tutelage.train import build
+from tutelage.train.arguments import training_arguments
 from tutelage.train.audit import _planned, audit
 from tutelage.train.recipe import load_recipe
 from tutelage.train.run import prepare, run_recipe
@@ -38,7 +39,7 @@ def test_the_batches_are_those_that_training_meets(recipe, tmp_path, tiny, sampl
     _, train = prepare(given, None)
     trainer = GuidedTrainer(
         model=tiny,
-        args=build.training_arguments(given, tmp_path, quiet=True),
+        args=training_arguments(given, tmp_path, quiet=True),
         train_dataset=train,
         loss=build.guided_loss(given, tiny, None),
     )

@@ -80,7 +80,7 @@ def _run(source: str, overrides: list[str], folder: Path | None, overwrite: bool
     from tutelage.train.recipe import load_recipe
     from tutelage.train.run import MODEL, run_recipe
 
-    recipe = load_recipe(source, overrides)
+    recipe = load_recipe(source, overrides, sample=folder is None)
     quiet = as_json or not err.is_terminal
     say = (lambda line: None) if as_json else (lambda line: err.print(f"- {line}", highlight=False, soft_wrap=True))
     report = run_recipe(recipe, folder, overwrite=overwrite, resume=resume, say=say, quiet=quiet)
@@ -122,10 +122,11 @@ def recipe_check(recipe: RecipeSource, sets: Sets = None, data: DataFolder = Non
     from tutelage.train.recipe import load_recipe
     from tutelage.train.run import prepare
 
-    loaded = load_recipe(recipe, sets or [])
-    evaluation, pairs = prepare(loaded, data_folder(data), overwrite=True)
-    count = sum(pairs.num_rows.values()) if isinstance(pairs.num_rows, dict) else pairs.num_rows
-    names = [*(retrieval.name for retrieval in evaluation), *checks(loaded, data_folder(data)).names]
+    folder = data_folder(data)
+    loaded = load_recipe(recipe, sets or [], sample=folder is None)
+    evaluation, pairs = prepare(loaded, folder, overwrite=True)
+    count = sum(map(len, pairs.values()))
+    names = [*(retrieval.name for retrieval in evaluation), *checks(loaded, folder).names]
     if as_json:
         return print_json({"recipe": loaded.model_dump(mode="json"), "pairs": count, "sets": names})
     print(loaded.to_yaml(), end="")

@@ -4,6 +4,7 @@ from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 
+import torch
 from sentence_transformers import SentenceTransformer
 
 from tutelage.errors import ConfigError
@@ -49,16 +50,19 @@ def _packaged_minilm() -> Path | None:
     return folder
 
 
-def load_model(name: str, *, max_length: int | None = None, device: str | None = None) -> SentenceTransformer:
+def load_model(
+    name: str, *, max_length: int | None = None, layers: int | None = None, device: str | None = None
+) -> SentenceTransformer:
     """A sentence-transformers model by folder or name, without remote code.
 
     Args:
         name: a folder, ``sentence-transformers/all-MiniLM-L6-v2``, or a hub name.
         max_length: tokens after which a text is cut; default: what the model was saved with.
+        layers: keep only the first so many transformer layers: a smaller, faster model that must be trained.
         device: ``cpu``, ``cuda`` ...; default: the best at hand.
 
     Raises:
-        ConfigError: the name could not be resolved; the message says which places were tried.
+        ConfigError: the name could not be resolved; the message says which places were tried. More layers than it has.
     """
     place = resolve_model(name)
     try:
@@ -78,4 +82,21 @@ def load_model(name: str, *, max_length: int | None = None, device: str | None =
         model.model_card_data.base_model = name
     if max_length is not None:
         model.max_seq_length = max_length
+    if layers is not None:
+        _keep_first(model, layers)
     return model
+
+
+def _keep_first(model: SentenceTransformer, layers: int) -> None:
+    """Cut a model down to its first transformer layers, in its configuration too."""
+    network = model[0].auto_model
+    config = network.config
+    stacks = [
+        part
+        for part in network.modules()
+        if isinstance(part, torch.nn.ModuleList) and len(part) == config.num_hidden_layers
+    ]
+    if not stacks or layers > len(stacks[0]):
+        raise ConfigError(f"model.layers is {layers}; the model has {config.num_hidden_layers}. Give that or fewer.")
+    del stacks[0][layers:]
+    config.num_hidden_layers = layers

@@ -83,7 +83,7 @@ def audit(
     """
     out = out or recipe.output / FOLDER
     encoder_name = model or recipe.model.name
-    sizes = list(dict.fromkeys(batch_sizes)) or [recipe.sampling.batch_size]
+    sizes = list(dict.fromkeys(batch_sizes)) or [None]  # none: what training would use
     _refuse(recipe, encoder_name, rate, out)
     _, train = prepare(recipe, folder, overwrite=True)
     for size in sizes:
@@ -97,17 +97,17 @@ def audit(
         encoder, _texts(plans), out / "encoder", prompt="", dtype="float32", overwrite=True,
         progress="encoder" if progress else None,
     )  # fmt: skip
-    loss = build.guided_loss(recipe, encoder, store).to(encoder.device)
+    losses = build.guided_losses(recipe, encoder, store, train)
     tables = {"dropped": Pairs(), "near": Pairs(NEAREST)}
     sets: dict[str, dict[str, Any]] = {}
     total = sum(len(planned.batches) for planned in plans)
     with tqdm(total=total, desc="audit", unit=" batches", disable=None if progress else True) as bar:
-        for planned in plans:
+        for number, planned in enumerate(plans):
+            loss = losses[planned.name].to(encoder.device)
             each = (_plan(loss, vectors, planned.rows[batch], recipe.loss.group) for batch in planned.batches)
-            found = _audited(each, planned, rate, tables if planned.size == sizes[0] else {}, bar)
+            found = _audited(each, planned, rate, tables if number < len(train) else {}, bar)
             sets.setdefault(planned.name, {})[str(planned.size)] = found
 
-    data = list(train.values()) if isinstance(train, DatasetDict) else [train]
     listed = {kind: table.top(LISTED) for kind, table in tables.items()}
     report = {
         "name": recipe.name,
@@ -120,7 +120,7 @@ def audit(
         "bins": BINS.tolist(),
         "margins": MARGINS.tolist(),
         "sets": sets,
-        **described(listed, data, recipe.data.train, folder),
+        **described(listed, list(train.values()), recipe.data.train, folder),
     }
     for kind, file in PAIRS.items():
         write_pairs(out / file, report[kind])
@@ -161,15 +161,23 @@ def _refuse_to_lose_verdicts(out: Path) -> None:
             )
 
 
-def _with_batch_size(recipe: Recipe, size: int) -> Recipe:
-    return recipe.model_copy(update={"sampling": recipe.sampling.model_copy(update={"batch_size": size})})
+def _with_batch_size(recipe: Recipe, size: int | None) -> Recipe:
+    if size is None:
+        return recipe
+    train = tuple(source.model_copy(update={"batch_size": size}) for source in recipe.data.train)
+    return recipe.model_copy(
+        update={
+            "sampling": recipe.sampling.model_copy(update={"batch_size": size}),
+            "data": recipe.data.model_copy(update={"train": train}),
+        }
+    )
 
 
-def _planned(recipe: Recipe, train: Dataset | DatasetDict, count: int) -> Iterator[Planned]:
+def _planned(recipe: Recipe, train: DatasetDict, batches: int) -> Iterator[Planned]:
     """The first batches that training would draw from each data set, epoch after epoch."""
-    size = recipe.sampling.batch_size
-    count = max(min(count, MOST_CANDIDATES // (4 * size * size)), 1)
-    for name, rows in train.items() if isinstance(train, DatasetDict) else [(recipe.data.train[0].source, train)]:
+    for name, rows in train.items():
+        size = recipe.of_set(name).sampling.batch_size
+        count = max(min(batches, MOST_CANDIDATES // (4 * size * size)), 1)
         sampler = build.SAMPLERS[recipe.sampling.sampler](rows, size, drop_last=True, seed=recipe.training.seed)
         drawn = list(islice(_epochs(sampler), count))
         if not drawn:

@@ -3,14 +3,12 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-import torch
 from datasets import Dataset, DatasetDict
-from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
+from sentence_transformers import SentenceTransformer
 
 from tutelage.encode.models import load_model
 from tutelage.errors import ConfigError
 from tutelage.evaluate.checks import Checks, load_checks
-from tutelage.evaluate.retrieval import key_name
 from tutelage.guide.store import GuideStore
 from tutelage.records import sources
 from tutelage.records.pairs import CONCEPT, IDENTITY_COLUMNS, concept_pairs
@@ -26,10 +24,10 @@ CHECKPOINTS = "checkpoints"  # in the output folder; TensorBoard's files lie in 
 SAMPLERS = {"concepts": ConceptBatches, "no_duplicates": NoDuplicateBatches}
 
 
-def training_data(data: DataRecipe, folder: Path | None, sets: Iterable[RetrievalSet]) -> Dataset | DatasetDict:
-    """Every source as pairs, without held-out concepts and without any text of a held-out set.
+def training_data(data: DataRecipe, folder: Path | None, sets: Iterable[RetrievalSet]) -> DatasetDict:
+    """Every source as a set of pairs, without held-out concepts and without any text of a held-out set.
 
-    Several sources stay apart, so that batches are of one each.
+    Sets stay apart, so that batches are of one each.
 
     Raises:
         ConfigError, DataError: a source that is not there, cannot be read, has nothing left beside the held-out
@@ -38,18 +36,14 @@ def training_data(data: DataRecipe, folder: Path | None, sets: Iterable[Retrieva
     # Public benchmarks are not held out by us: what they share with ESCO (TalentCLEF: most queries) is their design.
     held_out = [each for each in sets if each.held_out]
     secret = {comparable(t) for each in held_out for texts in (each.queries, each.corpus) for t in texts.values()}
-    built: dict[str, Dataset] = {}
-    for source in data.train:
-        again = sum(name.partition(" #")[0] == source.source for name in built)
-        name = f"{source.source} #{again + 1}" if again else source.source
-        built[name] = _pairs(source, data, folder, secret)
+    built = {name: _pairs(source, data, folder, secret) for name, source in data.sets.items()}
     if data.verdicts:
         hidden = secret | {comparable(text) for text in _held_out_labels(data, folder)}
         built = join_accepted(built, read_all(data.verdicts), hidden)
     for name, pairs in built.items():
         if not len(pairs):
             raise ConfigError(f"data.train: '{name}' has no pair beside the held-out concepts. Lower data.held_out.")
-    train = next(iter(built.values())) if len(built) == 1 else DatasetDict(built)
+    train = DatasetDict(built)
     refuse_leak(texts_of(train), secret)
     return train
 
@@ -76,14 +70,14 @@ def _held_out_labels(data: DataRecipe, folder: Path | None) -> Iterable[str]:
             yield from (label.text for label in held_out)
 
 
-def refuse_empty_epoch(recipe: Recipe, train: Dataset | DatasetDict) -> None:
+def refuse_empty_epoch(recipe: Recipe, train: DatasetDict) -> None:
     """Raise when the data cannot fill one batch: such a run would train nothing.
 
     Raises:
         ConfigError: too few pairs or concepts, or a concept sampler on data without concepts.
     """
-    sampling = recipe.sampling
-    for name, pairs in train.items() if isinstance(train, DatasetDict) else [("", train)]:
+    for name, pairs in train.items():
+        sampling = recipe.of_set(name).sampling
         if name == OWN and len(pairs) < sampling.batch_size:
             raise ConfigError(
                 f"data.verdicts: {len(pairs)} accepted pairs belong to no source of pairs and make no batch of "
@@ -109,11 +103,14 @@ def text_columns(pairs: Dataset) -> list[str]:
     return [name for name in pairs.column_names if name not in IDENTITY_COLUMNS]
 
 
-def texts_only(data: Dataset | DatasetDict) -> Dataset | DatasetDict:
+def texts_only(data: DatasetDict) -> DatasetDict:
     """The same without identity columns."""
-    if isinstance(data, DatasetDict):
-        return DatasetDict({name: texts_only(pairs) for name, pairs in data.items()})
-    return data.select_columns(text_columns(data))
+    return DatasetDict({name: pairs.select_columns(text_columns(pairs)) for name, pairs in data.items()})
+
+
+def one_or_several(train: DatasetDict) -> Dataset | DatasetDict:
+    """As a trainer takes it: a set that is alone by itself, whose rows it reads batch by batch and thus faster."""
+    return next(iter(train.values())) if len(train) == 1 else train
 
 
 def texts_of(data: Dataset | DatasetDict) -> Iterable[str]:
@@ -171,6 +168,13 @@ def guide_store(recipe: Recipe, texts: Iterable[str], own: Path, *, overwrite: b
     )  # fmt: skip
 
 
+def guided_losses(
+    recipe: Recipe, model: SentenceTransformer, store: GuideStore | None, names: Iterable[str]
+) -> dict[str, GuidedLoss]:
+    """The loss of each set, with the set's own temperature and margin."""
+    return {name: guided_loss(recipe.of_set(name), model, store) for name in names}
+
+
 def guided_loss(recipe: Recipe, model: SentenceTransformer, store: GuideStore | None) -> GuidedLoss:
     """The loss with the recipe's options."""
     options = recipe.loss.model_dump(exclude={"group"})
@@ -179,39 +183,4 @@ def guided_loss(recipe: Recipe, model: SentenceTransformer, store: GuideStore | 
     never = [verdict[:2] for verdict in read_all(recipe.data.verdicts)]
     return GuidedLoss(
         model, store, never=never, token_budget=training.token_budget, memory_budget=training.memory_budget, **options
-    )
-
-
-def training_arguments(recipe: Recipe, folder: Path, *, quiet: bool) -> SentenceTransformerTrainingArguments:
-    """What transformers' trainer needs to know."""
-    training, measure = recipe.training, recipe.evaluate
-    best = measure.best
-    save_every = training.save_every or (training.evaluate_every if best else None)
-    return SentenceTransformerTrainingArguments(
-        output_dir=str(folder / CHECKPOINTS),
-        num_train_epochs=training.epochs,
-        max_steps=training.max_steps or -1,
-        per_device_train_batch_size=recipe.sampling.batch_size,
-        gradient_accumulation_steps=training.accumulation,
-        learning_rate=training.learning_rate,
-        warmup_steps=training.warmup,
-        lr_scheduler_type=training.schedule,
-        weight_decay=training.weight_decay,
-        use_cpu=not torch.accelerator.is_available(),  # else transformers refuses bf16 without a GPU
-        bf16=training.precision == "bf16",
-        fp16=training.precision == "fp16",
-        seed=training.seed,
-        logging_steps=training.log_every,
-        eval_strategy="steps" if training.evaluate_every else "no",
-        eval_steps=training.evaluate_every,
-        save_strategy="steps" if save_every else "no",
-        save_steps=save_every or 500,
-        load_best_model_at_end=best is not None,
-        metric_for_best_model=f"eval_{key_name(best.set)}_cosine_{best.metric or measure.main}" if best else None,
-        greater_is_better=True if best else None,
-        save_total_limit=2,
-        batch_sampler=SAMPLERS[recipe.sampling.sampler],
-        report_to=list(training.report_to),
-        dataloader_drop_last=True,
-        disable_tqdm=quiet,
     )

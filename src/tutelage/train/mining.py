@@ -64,9 +64,8 @@ def mine_triplets(
     """
     rules = rules or MiningRules()
     train, data, embed, made_by = _opened(source, folder, model, list(overrides), progress)
-    named = train.items() if isinstance(train, DatasetDict) else [(data.train[0].source, train)]
     concepts = _concepts(train, data, folder)
-    tables = [_triplets(name, rows, concepts, embed, rules) for name, rows in named]
+    tables = [_triplets(name, rows, concepts, embed, rules) for name, rows in train.items()]
     triplets = pa.concat_tables(tables)
     if not len(triplets):
         raise DataError(f"{source}: no negative passed the filters. Widen the range or lower the margin.")
@@ -74,7 +73,7 @@ def mine_triplets(
         "source": source,
         **made_by,
         "settings": asdict(rules),
-        "pairs": sum(len(rows) for _, rows in named),
+        "pairs": sum(map(len, train.values())),
         "triplets": len(triplets),
         **provenance(),
     }
@@ -85,7 +84,7 @@ def mine_triplets(
 
 def _opened(
     source: str, folder: Path | None, model: str | None, overrides: list[str], progress: bool
-) -> tuple[Dataset | DatasetDict, DataRecipe, Embed, dict[str, str]]:
+) -> tuple[DatasetDict, DataRecipe, Embed, dict[str, str]]:
     """The pairs, what they were read from, and how and by whom texts are embedded."""
     recipe = None
     if source in shipped() or Path(source).suffix in (".yaml", ".yml"):
@@ -114,10 +113,10 @@ def _made_by(name: str, fields: fingerprint.Fingerprint) -> dict[str, str]:
     return {"model": name, "fingerprint": fingerprint.short(fields)}
 
 
-def _concepts(train: Dataset | DatasetDict, data: DataRecipe, folder: Path | None) -> dict[str, set[str]]:
+def _concepts(train: DatasetDict, data: DataRecipe, folder: Path | None) -> dict[str, set[str]]:
     """Every concept of every text, those of labels that were not drawn into a pair too."""
     concepts: dict[str, set[str]] = {}
-    for rows in train.values() if isinstance(train, DatasetDict) else [train]:
+    for rows in train.values():
         if CONCEPT in rows.column_names:
             for name in build.text_columns(rows):
                 for text, concept in zip(rows[name], rows[CONCEPT], strict=True):

@@ -20,6 +20,18 @@ from tutelage.records.texts import text_ids
 from tutelage.train.collate import GROUP_ID, TEXT_ID, GuidedCollator
 
 
+def pooled_rates(drops: Sequence[Drops]) -> dict[str, float]:
+    """What the rules dropped in some batches; empty when there were none.
+
+    Share of the candidates for each rule, and under ``partition`` the share of the softmax's denominator that the
+    dropped ones would have made up.
+    """
+    if not drops:
+        return {}
+    pooled = Drops.pool(drops)
+    return {**pooled.rates(), "partition": float(pooled.removed)}
+
+
 class GuidedLoss(nn.Module):
     """GISTEmbed's loss over a guide store: in-batch negatives, without those that are right answers too.
 
@@ -169,17 +181,14 @@ class GuidedLoss(nn.Module):
             )
         return anchor, positive, negative
 
-    def drop_rates(self) -> dict[str, float]:
-        """What the rules dropped since this was last asked; empty when nothing was trained.
+    def take_drops(self) -> list[Drops]:
+        """What the rules dropped in each batch since this was last asked."""
+        taken, self._drops = self._drops, []
+        return taken
 
-        Share of the candidates for each rule, and under ``partition`` the share of the softmax's denominator that the
-        dropped ones would have made up.
-        """
-        if not self._drops:
-            return {}
-        pooled = Drops.pool(self._drops)
-        self._drops.clear()
-        return {**pooled.rates(), "partition": float(pooled.removed)}
+    def drop_rates(self) -> dict[str, float]:
+        """What `take_drops` tells, as rates; empty when nothing was trained."""
+        return pooled_rates(self.take_drops())
 
     def get_config_dict(self) -> dict[str, Any]:
         """What the model card says of this loss."""

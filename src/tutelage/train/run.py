@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, DatasetDict
+from datasets import DatasetDict
 from sentence_transformers import SentenceTransformer
 
 from tutelage.encode.models import load_model, resolve_model
+from tutelage.encode.precision import accelerator, settle
 from tutelage.errors import ConfigError
 from tutelage.evaluate.general import warnings_of
 from tutelage.evaluate.page import PAGE, write_page
@@ -22,6 +23,7 @@ from tutelage.export.card import complete_card
 from tutelage.records import sources
 from tutelage.records.retrieval import RetrievalSet
 from tutelage.train import build, history
+from tutelage.train.arguments import training_arguments
 from tutelage.train.guard import KEPT, ForgettingGuard, outcome
 from tutelage.train.history import HistoryFile
 from tutelage.train.judges import Judges
@@ -64,9 +66,10 @@ def run_recipe(
     sets, train = prepare(recipe, folder, overwrite=overwrite or resume)
     checks = build.checks(recipe, folder)
     checkpoint = _checkpoint(recipe) if resume else None
+    settle(recipe.training.precision, accelerator())  # refused here or not at all
     seconds: dict[str, float] = {}
 
-    model = load_model(recipe.model.name, max_length=recipe.model.max_length)
+    model = load_model(recipe.model.name, max_length=recipe.model.max_length, layers=recipe.model.layers)
     refuse_dims(model, recipe.loss.dims or ())
     say(f"guide: every distinct training text once, through {recipe.guide.name}")
     with _timed(seconds, "guide"):
@@ -77,12 +80,14 @@ def run_recipe(
         before = judges.judge(model)
 
     model.model_card_data.set_widget_examples(build.texts_only(train))
-    loss = build.guided_loss(recipe, model, store)
+    losses = build.guided_losses(recipe, model, store, train)
+    alone = len(train) == 1
     trainer = GuidedTrainer(
         model=model,
-        args=build.training_arguments(recipe, output, quiet=quiet),
-        train_dataset=train,
-        loss=loss,
+        args=training_arguments(recipe, output, list(train), quiet=quiet),
+        train_dataset=build.one_or_several(train),
+        loss=next(iter(losses.values())) if alone else losses,
+        batch_sizes={name: recipe.of_set(name).sampling.batch_size for name in train},
         group_column=recipe.loss.group,
         rows_in_use=recipe.training.rows_in_use,
         evaluator=judges.evaluators if recipe.training.evaluate_every else None,
@@ -129,9 +134,7 @@ def run_recipe(
     return report
 
 
-def prepare(
-    recipe: Recipe, folder: Path | None, *, overwrite: bool = False
-) -> tuple[list[RetrievalSet], Dataset | DatasetDict]:
+def prepare(recipe: Recipe, folder: Path | None, *, overwrite: bool = False) -> tuple[list[RetrievalSet], DatasetDict]:
     """Everything that can be checked before a model is loaded, the cheapest first: output, data, model names.
 
     Returns:
@@ -208,6 +211,7 @@ def _training(trainer: GuidedTrainer, guarded: dict[str, Any] | None) -> dict[st
     replaced = guarded is not None and guarded["step"] is not None  # the guard has the last word
     return {
         "steps": trainer.state.global_step,
+        "precision": {"bf16": "bf16", "fp16": "fp16"}.get(trainer.accelerator.mixed_precision, "fp32"),
         "best_step": int(best.rpartition("-")[2]) if best and not replaced else None,
         **({"guard": guarded} if guarded else {}),
         "log": [entry for entry in trainer.state.log_history if "loss" in entry],

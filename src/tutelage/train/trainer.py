@@ -1,5 +1,6 @@
 """sentence-transformers' trainer for `GuidedLoss`: texts tokenised once, few token rows trained, drop rates logged."""
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -12,18 +13,20 @@ from tutelage.errors import ConfigError
 from tutelage.records.pairs import CONCEPT
 from tutelage.train.build import texts_of
 from tutelage.train.collate import GuidedCollator
-from tutelage.train.objective import GuidedLoss
+from tutelage.train.objective import GuidedLoss, pooled_rates
 
 
 class GuidedTrainer(SentenceTransformerTrainer):
     """A `SentenceTransformerTrainer` that brings what `GuidedLoss` needs, and what makes it fast.
 
-    Takes the same arguments and these. The rates ``drop_{rule}`` reach every logger of ``report_to``, as the loss does.
+    Takes the same arguments and these. The rates ``drop_{rule}`` reach every logger of ``report_to``, as the loss
+    does; with a loss for each set, the guide's rate in each as ``drop_guide_{set}``.
 
     Args:
-        loss: the loss.
+        loss: the loss, or one for each set of ``train_dataset``.
         data_collator: default: the loss's own, which tokenises every distinct text of ``train_dataset`` once.
         group_column: the column whose equal values mean "the same group"; for the default collator.
+        batch_sizes: of single sets of ``train_dataset``, in place of the arguments' own.
         rows_in_use: train only those rows of the token table that the texts touch, which is the same and much less
             work. Default: wherever it is exact (no weight decay, SGD or AdamW, no prompts, one process) and the
             model's table allows it.
@@ -39,24 +42,35 @@ class GuidedTrainer(SentenceTransformerTrainer):
     def __init__(
         self,
         *,
-        loss: GuidedLoss,
+        loss: GuidedLoss | dict[str, GuidedLoss],
         data_collator: GuidedCollator | None = None,
         group_column: str | None = CONCEPT,
+        batch_sizes: Mapping[str, int] | None = None,
         rows_in_use: bool | None = None,
         **kwargs: Any,
     ) -> None:
         data, prompts = kwargs.get("train_dataset"), getattr(kwargs.get("args"), "prompts", None)
+        self._losses = loss if isinstance(loss, dict) else {"": loss}
+        self._batch_sizes = batch_sizes or {}
+        first = next(iter(self._losses.values()))
         self._tokens: Tokens | None = None
         if isinstance(data, Dataset | DatasetDict) and not prompts:
-            self._tokens = Tokens.of(loss.model, (text for text in texts_of(data) if isinstance(text, str)))
+            self._tokens = Tokens.of(first.model, (text for text in texts_of(data) if isinstance(text, str)))
         if data_collator is None:
-            data_collator = loss.collator(group_column=group_column, tokens=self._tokens, prompts=prompts)
+            data_collator = first.collator(group_column=group_column, tokens=self._tokens, prompts=prompts)
         super().__init__(loss=loss, data_collator=data_collator, **kwargs)
-        self._guided = loss
         self._rows_in_use = rows_in_use
         self._own_optimizer = any(kwargs.get("optimizers", ())) or kwargs.get("optimizer_cls_and_kwargs") is not None
         if rows_in_use:
             self._refuse_rows_in_use()
+
+    def get_batch_sampler(self, dataset: Dataset, batch_size: int, *args: Any, **kwargs: Any) -> Any:
+        """As ever, with the set's own batch size where it has one."""
+        sets = self.train_dataset.items() if isinstance(self.train_dataset, DatasetDict) else ()
+        for name, each in sets:
+            if each is dataset:
+                batch_size = self._batch_sizes.get(name, batch_size)
+        return super().get_batch_sampler(dataset, batch_size, *args, **kwargs)
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """As ever; meanwhile only the token rows in use are trainable, where that is the same."""
@@ -74,8 +88,13 @@ class GuidedTrainer(SentenceTransformerTrainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the drop rates since the last log to a training log."""
         if "loss" in logs:
-            logs = logs | {f"drop_{rule}": round(rate, 6) for rule, rate in self._guided.drop_rates().items()}
+            logs = logs | {f"drop_{name}": round(rate, 6) for name, rate in self._drop_rates().items()}
         super().log(logs, start_time)
+
+    def _drop_rates(self) -> dict[str, float]:
+        drops = {name: loss.take_drops() for name, loss in self._losses.items()}
+        by_set = {f"guide_{name}": pooled_rates(each)["guide"] for name, each in drops.items() if name and each}
+        return pooled_rates([drop for each in drops.values() for drop in each]) | by_set
 
     def _refuse_rows_in_use(self) -> None:
         if self._tokens is None:

@@ -42,7 +42,7 @@ class TrainSource(Record):
     weight: PositiveFloat | None = None  # share of the batches, beside the other weights (sampling.mix: weights)
     temperature: PositiveFloat | None = None
     margin: float | None = None
-    prompts: dict[str, str] = {}  # column -> what is put before its texts, for the encoder alone
+    prompts: dict[str, str] = Field({})  # column -> what is put before its texts, for the encoder alone
 
 
 class DataRecipe(Record):
@@ -52,6 +52,16 @@ class DataRecipe(Record):
     verdicts: tuple[Path, ...] = ()  # pairs judged positive (learned from) or never (no negatives), from `audit`
     held_out: Share = HELD_OUT_SHARE  # share of concepts
     seed: int = Field(0, ge=0, lt=2**32)  # of the split and of the pairs drawn
+
+    @property
+    def sets(self) -> dict[str, TrainSource]:
+        """The sources by the names of their sets; a source that stands twice is told apart by a number."""
+        named: dict[str, TrainSource] = {}
+        for source in self.train:
+            name = source.name or source.source
+            again = sum(other.partition(" #")[0] == name for other in named)
+            named[f"{name} #{again + 1}" if again else name] = source
+        return named
 
 
 class SamplingRecipe(Record):

@@ -14,10 +14,14 @@ from tutelage.records.tables import read_text
 from tutelage.train.recipe.whole import Recipe
 
 SHIPPED = Path(str(files("tutelage.recipes")))
+SAMPLE = "sample"  # the key of what a file would be without real data
 
 
-def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(source: str | Path, overrides: Sequence[str] = (), *, sample: bool = False) -> Recipe:
     """A recipe from a YAML file or by the name of a shipped one, with ``a.b=value`` overrides.
+
+    A file may say under ``sample`` what it would be without real data: keys such as ``data.train`` with their values,
+    which with ``sample`` are put in place of the file's own (before the overrides).
 
     Raises:
         ConfigError: no such recipe, YAML that does not parse, an unknown key, a value out of range. One line says
@@ -40,6 +44,11 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         raise ConfigError(str(fault)) from None
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: holds no mapping. Wanted keys such as: {', '.join(Recipe.model_fields)}.")
+    without_data = tree.pop(SAMPLE, {})
+    if not isinstance(without_data, dict):
+        raise ConfigError(f"{path}: '{SAMPLE}' holds no mapping. Wanted keys such as data.train, with their values.")
+    for key, value in without_data.items() if sample else ():
+        _put(tree, key, value, f"{path}: {SAMPLE}: {key}")
     for override in overrides:
         _set(tree, override)
     try:
@@ -72,15 +81,21 @@ def _set(tree: dict[str, Any], override: str) -> None:
     key, equals, value = override.partition("=")
     if not equals or not key:
         raise ConfigError(f"--set {override}: wanted key=value, as in --set training.epochs=2.")
+    try:
+        parsed = yaml.load(value, Loader=_Loader)
+    except yaml.YAMLError as fault:
+        raise ConfigError(f"--set {override}: not YAML ({' '.join(str(fault).split())}).") from None
+    _put(tree, key, parsed, f"--set {override}")
+
+
+def _put(tree: dict[str, Any], key: str, value: Any, where: str) -> None:
+    """Set ``a.b`` to a value; ``where`` begins the complaint."""
     *parents, last = key.split(".")
     for parent in parents:
         tree = tree.setdefault(parent, {})
         if not isinstance(tree, dict):
-            raise ConfigError(f"--set {override}: '{parent}' holds a value, not keys. Name an existing section.")
-    try:
-        tree[last] = yaml.load(value, Loader=_Loader)
-    except yaml.YAMLError as fault:
-        raise ConfigError(f"--set {override}: not YAML ({' '.join(str(fault).split())}).") from None
+            raise ConfigError(f"{where}: '{parent}' holds a value, not keys. Name an existing section.")
+    tree[last] = value
 
 
 def _explain(fault: ValidationError) -> str:

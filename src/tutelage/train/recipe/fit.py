@@ -45,7 +45,7 @@ class TrainingRecipe(Record):
     schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
     weight_decay: float = Field(0.0, ge=0)
     accumulation: PositiveInt = 1  # steps added up before an update; adds no negatives
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"  # auto: the fastest here that is safe, by measuring
     token_budget: PositiveInt | None = None  # padded tokens in one forward pass. Default: by device
     memory_budget: float | None = Field(
         None, ge=0
@@ -56,6 +56,7 @@ class TrainingRecipe(Record):
     evaluate_every: PositiveInt | None = None  # steps; null: before and after only
     save_every: PositiveInt | None = None  # steps between checkpoints for --resume; null: none
     guard: bool = False  # end with the last evaluated weights under which no set of evaluate.general had fallen
+    save_only_model: bool = False  # checkpoints without the optimiser: small, and not to be resumed from
     report_to: tuple[str, ...] = ("tensorboard",)
 
     @model_validator(mode="after")

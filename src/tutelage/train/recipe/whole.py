@@ -25,6 +25,13 @@ class Recipe(Record):
     evaluate: EvaluateRecipe
 
     @model_validator(mode="after")
+    def _weighted(self) -> "Recipe":
+        unweighted = [name for name, source in self.data.sets.items() if source.weight is None]
+        if self.sampling.mix == "weights" and unweighted:
+            raise ValueError(f"sampling.mix is weights, and '{unweighted[0]}' has none. Set its weight in data.train")
+        return self
+
+    @model_validator(mode="after")
     def _best_measured(self) -> "Recipe":
         every, save = self.training.evaluate_every, self.training.save_every
         if self.evaluate.best is not None and not every:
@@ -32,6 +39,18 @@ class Recipe(Record):
         if self.evaluate.best is not None and save not in (None, every):
             raise ValueError(f"evaluate.best: save_every is {save}; what is evaluated must be kept. Leave it out")
         return self
+
+    def of_set(self, name: str) -> "Recipe":
+        """The recipe as it holds for one of its sets: that set's own batch size, temperature and margin."""
+        source = self.data.sets.get(name)
+
+        def own(section: Record, *keys: str) -> Record:
+            given = {key: value for key in keys if (value := getattr(source, key, None)) is not None}
+            return section.model_copy(update=given)
+
+        return self.model_copy(
+            update={"loss": own(self.loss, "temperature", "margin"), "sampling": own(self.sampling, "batch_size")}
+        )
 
     def to_yaml(self) -> str:
         """The resolved recipe, every default spelled out; loading it gives the same recipe."""

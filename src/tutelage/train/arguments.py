@@ -1,0 +1,78 @@
+"""From a recipe to the arguments of sentence-transformers' trainer."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sentence_transformers import SentenceTransformerTrainingArguments
+from sentence_transformers.base.sampler import MultiDatasetBatchSamplers
+
+from tutelage.encode.precision import accelerator, settle
+from tutelage.evaluate.retrieval import key_name
+from tutelage.sampling import WeightedBatches
+from tutelage.train.build import CHECKPOINTS, SAMPLERS
+from tutelage.train.recipe import Recipe
+
+
+def mixing(recipe: Recipe, names: Sequence[str]) -> MultiDatasetBatchSamplers | Callable[..., WeightedBatches]:
+    """Whose batch is next, as sentence-transformers' arguments take it."""
+    if recipe.sampling.mix != "weights":
+        return MultiDatasetBatchSamplers(recipe.sampling.mix)
+    sets = recipe.data.sets
+    # Accepted pairs of a set of their own (verdicts) count as any set of average weight.
+    average = sum(source.weight or 0 for source in sets.values()) / len(sets)
+    weights = [sets[name].weight or average if name in sets else average for name in names]
+    return partial(WeightedBatches, weights=weights)
+
+
+def prompts(recipe: Recipe, names: Sequence[str]) -> dict[str, Any]:
+    """Column -> prompt of the only set, or set -> column -> prompt; empty where no set has any."""
+    named = {name: source.prompts for name, source in recipe.data.sets.items() if name in names and source.prompts}
+    return next(iter(named.values()), {}) if len(names) == 1 else named
+
+
+def training_arguments(
+    recipe: Recipe, folder: Path, names: Sequence[str] = (), *, quiet: bool
+) -> SentenceTransformerTrainingArguments:
+    """What transformers' trainer needs to know; ``names`` are those of the sets it will learn from.
+
+    Raises:
+        ConfigError: a precision that this machine does not have.
+    """
+    training, measure = recipe.training, recipe.evaluate
+    best = measure.best
+    device = accelerator()
+    precision = settle(training.precision, device)
+    save_every = training.save_every or (training.evaluate_every if best else None)
+    return SentenceTransformerTrainingArguments(
+        output_dir=str(folder / CHECKPOINTS),
+        num_train_epochs=training.epochs,
+        max_steps=training.max_steps or -1,
+        per_device_train_batch_size=recipe.sampling.batch_size,
+        gradient_accumulation_steps=training.accumulation,
+        learning_rate=training.learning_rate,
+        warmup_steps=training.warmup,
+        lr_scheduler_type=training.schedule,
+        weight_decay=training.weight_decay,
+        use_cpu=device.type == "cpu",  # else transformers refuses bf16 without a GPU
+        bf16=precision == "bf16",
+        fp16=precision == "fp16",
+        seed=training.seed,
+        logging_steps=training.log_every,
+        eval_strategy="steps" if training.evaluate_every else "no",
+        eval_steps=training.evaluate_every,
+        save_strategy="steps" if save_every else "no",
+        save_steps=save_every or 500,
+        load_best_model_at_end=best is not None,
+        metric_for_best_model=f"eval_{key_name(best.set)}_cosine_{best.metric or measure.main}" if best else None,
+        greater_is_better=True if best else None,
+        save_total_limit=2,
+        save_only_model=training.save_only_model,
+        batch_sampler=SAMPLERS[recipe.sampling.sampler],
+        multi_dataset_batch_sampler=mixing(recipe, names),
+        prompts=prompts(recipe, names) or None,
+        report_to=list(training.report_to),
+        dataloader_drop_last=True,
+        disable_tqdm=quiet,
+    )
