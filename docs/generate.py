@@ -1,6 +1,7 @@
 """Writes what would otherwise drift: `docs/cli.md` from `--help`, and the README's tables from the kept results.
 
-Run by `make docs`; a test compares. `python docs/generate.py runs/demo/report.json` keeps that report's figures first.
+Run by `make docs`; a test compares. `python docs/generate.py runs/demo/report.json` keeps the figures of that report
+(and of others named after it) first.
 """
 
 import json
@@ -11,6 +12,8 @@ from typing import Any
 
 from performance import BENCHMARKS
 from performance import HEADINGS as PERFORMANCE_HEADINGS
+from systems import HEADINGS as SYSTEM_HEADINGS
+from systems import SYSTEMS
 from typer import Context
 from typer.cli import get_docs_for_click
 from typer.main import get_command
@@ -76,15 +79,32 @@ def performance() -> list[str]:
     return [*lines, "On your machine: `make bench`."]
 
 
+def systems() -> list[str]:
+    """What the recipes of the published systems reached, as far as they were run, and how long that took."""
+    rows: list[list[str]] = []
+    lines: list[str] = []
+    for name, (system, rows_of) in SYSTEMS.items():
+        if (RESULTS / f"{name}.json").is_file():
+            report = kept(name)
+            rows += [[system, name, *cells] for cells in rows_of(report)]
+            whole, train = sum(report["seconds"].values()), report["seconds"]["train"]
+            lines.append(
+                f"* `tutelage train {name}`: {whole / 60:.1f} minutes, {train / 60:.1f} of them training "
+                f"({measured(report)}; [all figures](benchmarks/results/{name}.json))"
+            )
+    return [*markdown_table(SYSTEM_HEADINGS, rows), "", *lines] if rows else ["Not run yet: `make recipes`."]
+
+
 def readme() -> str:
     """The README with its tables renewed."""
-    tables = {"demo": demo, "performance": performance}
+    tables = {"demo": demo, "performance": performance, "systems": systems}
     text = README.read_text(encoding="utf-8")
     return BLOCK.sub(lambda block: "\n".join([block[1].rstrip(), *tables[block[2]](), block[3]]), text)
 
 
 if __name__ == "__main__":
     for report in sys.argv[1:]:
-        write_json(RESULTS / "demo.json", without_texts(json.loads(Path(report).read_text(encoding="utf-8"))))
+        found = json.loads(Path(report).read_text(encoding="utf-8"))
+        write_json(RESULTS / f"{found['name']}.json", without_texts(found))
     CLI.write_text(cli(), encoding="utf-8")
     README.write_text(readme(), encoding="utf-8")
