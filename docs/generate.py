@@ -1,4 +1,4 @@
-"""Writes what would otherwise drift: `docs/cli.md` from `--help`, and the README's tables from the kept results.
+"""Writes what would otherwise drift: the references of commands and recipe keys, and the README's tables.
 
 Run by `make docs`; a test compares. `python docs/generate.py runs/demo/report.json` keeps the figures of that report
 (and of others named after it) first.
@@ -12,6 +12,7 @@ from typing import Any
 
 from performance import BENCHMARKS
 from performance import HEADINGS as PERFORMANCE_HEADINGS
+from recipe_keys import page as recipe_keys
 from systems import HEADINGS as SYSTEM_HEADINGS
 from systems import SYSTEMS
 from typer import Context
@@ -23,7 +24,7 @@ from tutelage.evaluate.report import HEADINGS, before_after_rows, without_texts,
 from tutelage.export.card import markdown_table
 
 ROOT = Path(__file__).parents[1]
-README, CLI = ROOT / "README.md", ROOT / "docs" / "cli.md"
+README, CLI, KEYS = ROOT / "README.md", ROOT / "docs" / "cli.md", ROOT / "docs" / "recipe.md"
 RESULTS = ROOT / "benchmarks" / "results"
 BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -107,4 +108,5 @@ if __name__ == "__main__":
         found = json.loads(Path(report).read_text(encoding="utf-8"))
         write_json(RESULTS / f"{found['name']}.json", without_texts(found))
     CLI.write_text(cli(), encoding="utf-8")
+    KEYS.write_text(recipe_keys(), encoding="utf-8")
     README.write_text(readme(), encoding="utf-8")

@@ -20,6 +20,17 @@ def test_the_command_line_reference_is_what_help_says():
     assert generate.CLI.read_text(encoding="utf-8") == generate.cli(), "stale: run `make docs`"
 
 
+def test_the_reference_of_recipe_keys_is_what_the_records_say():
+    assert generate.KEYS.read_text(encoding="utf-8") == generate.recipe_keys(), "stale: run `make docs`"
+
+
+def test_every_recipe_key_is_explained():
+    rows = [line for line in generate.recipe_keys().splitlines() if line.startswith("| `")]
+    assert len(rows) > 70
+    bare = [row for row in rows if row.endswith("|  |")]
+    assert not bare, "keys without a comment: " + ", ".join(row.split("`")[1] for row in bare)
+
+
 def test_the_readme_shows_the_figures_of_the_kept_report():
     assert generate.readme() == README, "stale: run `make docs`"
 

@@ -171,7 +171,7 @@ def _whole_rows(
 def _places(
     scores: Float[np.ndarray, "tile corpus"], rows: Int64[np.ndarray, " right"], entries: Int64[np.ndarray, " right"]
 ) -> Int64[np.ndarray, " right"]:
-    """The rank of each (row, entry), shared out among as many threads as torch uses: NumPy lets go of the interpreter."""
+    """The rank of each (row, entry), shared out among as many threads as torch has."""
     parts = np.array_split(np.arange(len(rows)), torch.get_num_threads())
     with ThreadPoolExecutor(len(parts)) as threads:
         return np.concatenate([*threads.map(lambda part: _counted(scores, rows[part], entries[part]), parts)])

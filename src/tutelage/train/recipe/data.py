@@ -14,7 +14,7 @@ from tutelage.train.recipe.record import Record, Share
 class ModelRecipe(Record):
     """The encoder to train."""
 
-    name: str = MINILM
+    name: str = MINILM  # a folder or a hub name
     max_length: PositiveInt | None = None  # tokens; longer texts are cut. Default: the model's own
     layers: PositiveInt | None = None  # only the first so many of its transformer layers. Default: all
 
@@ -37,18 +37,17 @@ class TrainSource(Record):
     max_pairs: PositiveInt = MAX_PAIRS  # label pairs drawn from one concept
     name: str | None = None  # the set's, in logs and on the model card. Default: its source
     optional: bool = False  # left out where its data is not at hand
-    # What follows holds for this set alone, in place of the recipe's own.
-    batch_size: int | None = Field(None, ge=2)
+    batch_size: int | None = Field(None, ge=2)  # of this set, in place of sampling.batch_size
     weight: PositiveFloat | None = None  # share of the batches, beside the other weights (sampling.mix: weights)
-    temperature: PositiveFloat | None = None
-    margin: float | None = None
+    temperature: PositiveFloat | None = None  # of this set, in place of loss.temperature
+    margin: float | None = None  # of this set, in place of loss.margin
     prompts: dict[str, str] = Field({})  # column -> what is put before its texts, for the encoder alone
 
 
 class DataRecipe(Record):
     """What is learned from, and which concepts are kept apart."""
 
-    train: tuple[TrainSource, ...] = Field(min_length=1)
+    train: tuple[TrainSource, ...] = Field(min_length=1)  # the sets; batches are of one each
     verdicts: tuple[Path, ...] = ()  # pairs judged positive (learned from) or never (no negatives), from `audit`
     held_out: Share = HELD_OUT_SHARE  # share of concepts
     seed: int = Field(0, ge=0, lt=2**32)  # of the split and of the pairs drawn
@@ -67,7 +66,8 @@ class DataRecipe(Record):
 class SamplingRecipe(Record):
     """Which examples meet in a batch."""
 
+    # concepts: each concept once an epoch, with one of its pairs; no_duplicates: each pair once. No batch holds a text twice.
     sampler: Literal["concepts", "no_duplicates"] = "no_duplicates"
-    batch_size: int = Field(128, ge=2)
+    batch_size: int = Field(128, ge=2)  # examples that meet in one loss
     # Of several sets, whose batch is next: as many as each has, in turn, or by the sets' weights.
     mix: Literal["proportional", "round_robin", "weights"] = "proportional"

@@ -14,15 +14,15 @@ class LossRecipe(Record):
 
     temperature: PositiveFloat = 0.05  # divides cosine; 0.01-0.1 is usual
     margin: float = 0.0  # guide ceiling = score of the positive - margin
-    margin_strategy: Literal["absolute", "relative"] = "absolute"
-    contrast_anchors: bool = True
-    contrast_positives: bool = True
+    margin_strategy: Literal["absolute", "relative"] = "absolute"  # ceiling s - margin, or s - |s| margin
+    contrast_anchors: bool = True  # anchors compete with each other
+    contrast_positives: bool = True  # positives compete with each other
     directions: tuple[Direction, ...] | None = None  # who competes, in place of the two above
     partition_mode: PartitionMode = "joint"  # or per_direction
     hardness_mode: HardnessMode | None = None  # in_batch_negatives, hard_negatives, all_negatives
-    hardness_strength: float = Field(0.0, ge=0)
-    drop_same_text: bool = True
-    drop_same_group: bool = True
+    hardness_strength: float = Field(0.0, ge=0)  # how much: logits gain this times their similarity; 5-9 is usual
+    drop_same_text: bool = True  # never push a text away from itself
+    drop_same_group: bool = True  # nor from one of its own group
     dims: tuple[PositiveInt, ...] | None = None  # Matryoshka dimensions, weight 1 each
     group: Literal["concept", "group"] = "concept"  # which column rule 4 reads: ESCO concept or ISCO group
 
@@ -38,12 +38,12 @@ class LossRecipe(Record):
 class TrainingRecipe(Record):
     """The optimiser's run."""
 
-    epochs: PositiveFloat = 1.0
+    epochs: PositiveFloat = 1.0  # passes over the data
     max_steps: PositiveInt | None = None  # ends the run earlier
-    learning_rate: PositiveFloat = 5e-5
+    learning_rate: PositiveFloat = 5e-5  # the highest, after the warm-up
     warmup: Share = 0.05  # share of the steps
-    schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
-    weight_decay: float = Field(0.0, ge=0)
+    schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"  # of the rate
+    weight_decay: float = Field(0.0, ge=0)  # AdamW's; above 0 every token row is trained
     accumulation: PositiveInt = 1  # steps added up before an update; adds no negatives
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"  # auto: the fastest here that is safe, by measuring
     token_budget: PositiveInt | None = None  # padded tokens in one forward pass. Default: by device
@@ -51,13 +51,13 @@ class TrainingRecipe(Record):
         None, ge=0
     )  # GiB of kept graphs, the rest is embedded twice. Default: half free
     rows_in_use: bool | None = None  # train only the token rows the texts touch. Default: where that is exact
-    seed: int = Field(42, ge=0, lt=2**32)
+    seed: int = Field(42, ge=0, lt=2**32)  # of batches and dropout
     log_every: PositiveInt = 10  # steps
     evaluate_every: PositiveInt | None = None  # steps; null: before and after only
     save_every: PositiveInt | None = None  # steps between checkpoints for --resume; null: none
     guard: bool = False  # end with the last evaluated weights under which no set of evaluate.general had fallen
     save_only_model: bool = False  # checkpoints without the optimiser: small, and not to be resumed from
-    report_to: tuple[str, ...] = ("tensorboard",)
+    report_to: tuple[str, ...] = ("tensorboard",)  # loggers that transformers knows
 
     @model_validator(mode="after")
     def _exact(self) -> "TrainingRecipe":

@@ -19,7 +19,7 @@ class TripletSource(Record):
     """Triplets to be judged by; a name alone stands for one with the usual columns."""
 
     source: str  # cnli-tr:dev, a .jsonl/.csv/.tsv/.parquet file, a hub dataset
-    columns: tuple[str, str, str] = ("anchor", "positive", "negative")
+    columns: tuple[str, str, str] = ("anchor", "positive", "negative")  # of a file
 
     @model_validator(mode="before")
     @classmethod
@@ -33,7 +33,7 @@ class EvaluateRecipe(Record):
     # sample-heldout:en, esco-heldout:en, esco-mix:en-de, talentclef:en, tquad:dev, mteb:TASK, a folder or zip
     sets: tuple[str, ...] = Field(min_length=1)
     optional: tuple[str, ...] = ()  # evaluated where their data is at hand
-    metrics: tuple[str, ...] = DEFAULT_METRICS
+    metrics: tuple[str, ...] = DEFAULT_METRICS  # such as map, map@500, ndcg@10
     main: str = "map"  # the one that tables go by
     best: BestRecipe | None = None  # keep the best checkpoint; needs training.evaluate_every
     triplets: tuple[TripletSource, ...] = ()  # strict cosine accuracy at every width of loss.dims

@@ -14,8 +14,8 @@ from tutelage.train.recipe.record import Record
 class Recipe(Record):
     """All of a run."""
 
-    name: str = "run"
-    output: Path
+    name: str = "run"  # in reports and tables
+    output: Path  # folder of everything that the run writes
     model: ModelRecipe = ModelRecipe()
     guide: GuideRecipe = GuideRecipe()
     data: DataRecipe
