@@ -66,7 +66,7 @@ class DataRecipe(Record):
 class SamplingRecipe(Record):
     """Which examples meet in a batch."""
 
-    # concepts: each concept once an epoch, with one of its pairs; no_duplicates: each pair once. No batch holds a text twice.
+    # concepts: each concept once an epoch with one of its pairs; no_duplicates: each pair once. Never a text twice
     sampler: Literal["concepts", "no_duplicates"] = "no_duplicates"
     batch_size: int = Field(128, ge=2)  # examples that meet in one loss
     # Of several sets, whose batch is next: as many as each has, in turn, or by the sets' weights.
