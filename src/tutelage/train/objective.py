@@ -6,6 +6,7 @@ from typing import Any, get_args
 import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.util import get_world_size
 from torch import Tensor, nn
 
 from tutelage.encode.encoder import Features, embed_columns
@@ -18,6 +19,7 @@ from tutelage.losses.masks import MarginStrategy
 from tutelage.records.pairs import CONCEPT
 from tutelage.records.texts import text_ids
 from tutelage.train.collate import GROUP_ID, TEXT_ID, GuidedCollator
+from tutelage.train.gather import EnteredOnce, over_ranks
 
 
 def pooled_rates(drops: Sequence[Drops]) -> dict[str, float]:
@@ -36,7 +38,8 @@ class GuidedLoss(nn.Module):
     """GISTEmbed's loss over a guide store: in-batch negatives, without those that are right answers too.
 
     The formula and the five rules stand in `tutelage.losses.guided_contrastive`. The guide does not run here: its
-    vectors are looked up by text id, so the collator must be this loss's own.
+    vectors are looked up by text id, so the collator must be this loss's own. With several processes (torchrun) a row
+    meets the candidates of all of them, as if they were one.
 
     Args:
         model: the encoder to train.
@@ -154,8 +157,10 @@ class GuidedLoss(nn.Module):
             )
         ids = [column.pop(TEXT_ID) for column in columns]
         groups = [column.pop(GROUP_ID, None) for column in columns]
-        vectors = embed_columns(self.model, columns, token_budget=self.token_budget, memory_budget=self.memory_budget)
-        loss, drops = guided_contrastive(*self.embedded(vectors, ids, groups), **self.options, never=self.never)
+        model = EnteredOnce(self.model) if get_world_size() > 1 else self.model
+        vectors = embed_columns(model, columns, token_budget=self.token_budget, memory_budget=self.memory_budget)
+        of_all, where = over_ranks(*self.embedded(vectors, ids, groups))
+        loss, drops = guided_contrastive(*of_all, **where, **self.options, never=self.never)
         if self.training:
             self._drops.append(drops)
         return loss
