@@ -41,7 +41,7 @@ def test_shares_sum_up_and_are_off_by_less_than_one_batch(total: int, weights: l
         assert abs(count - total * weight / sum(weights)) < 1
 
 
-@pytest.mark.parametrize(("weights", "counts"), [((1, 1), (7, 6)), ((12, 1), (12, 1)), ((1, 3), (3, 10))])
+@pytest.mark.parametrize(("weights", "counts"), [((1.0, 1.0), (7, 6)), ((12.0, 1.0), (12, 1)), ((1.0, 3.0), (3, 10))])
 def test_each_set_gets_its_share_of_an_epochs_batches(weights, counts) -> None:
     batches = drawn(mixture(weights))
     found = Counter(row < SIZES[0] for batch in batches for row in batch[:1])
@@ -50,14 +50,14 @@ def test_each_set_gets_its_share_of_an_epochs_batches(weights, counts) -> None:
 
 
 def test_a_set_read_again_is_shuffled_anew_and_is_whole_each_time() -> None:
-    second = [sorted(batch) for batch in drawn(mixture((1, 3))) if batch[0] >= SIZES[0]]
+    second = [sorted(batch) for batch in drawn(mixture((1.0, 3.0))) if batch[0] >= SIZES[0]]
     first_pass, again = second[:3], second[3:6]
     assert sorted(chain(*first_pass)) == sorted(chain(*again)) == list(range(40, 52))
     assert sorted(first_pass) != sorted(again)
 
 
 def test_batches_depend_on_seed_and_epoch_alone() -> None:
-    weights = (2, 1)
+    weights = (2.0, 1.0)
     assert drawn(mixture(weights, seed=1), 3) == drawn(mixture(weights, seed=1), 3)
     assert drawn(mixture(weights, seed=1), 3) != drawn(mixture(weights, seed=1), 4)
     assert drawn(mixture(weights, seed=1), 3) != drawn(mixture(weights, seed=2), 3)
@@ -68,7 +68,7 @@ def test_batches_depend_on_seed_and_epoch_alone() -> None:
 def test_a_stock_trainer_takes_it(tiny, tmp_path) -> None:
     args = SentenceTransformerTrainingArguments(
         str(tmp_path / "out"), per_device_train_batch_size=4, batch_sampler=NoDuplicateBatches, use_cpu=True,
-        multi_dataset_batch_sampler=partial(WeightedBatches, weights=[1, 3]), report_to="none", disable_tqdm=True,
+        multi_dataset_batch_sampler=partial(WeightedBatches, weights=[1.0, 3.0]), report_to="none", disable_tqdm=True,
     )  # fmt: skip
     sets = DatasetDict(large=table(40, "large"), small=table(12, "small"))
     trainer = SentenceTransformerTrainer(

@@ -16,7 +16,7 @@ PASS = 1_000_003  # a set read again within an epoch is shuffled as in a far lat
 def shares(total: int, weights: Sequence[float]) -> list[int]:
     """``total`` batches divided by weights, to the nearest whole that sums up (largest remainders).
 
-    >>> shares(10, [1, 1, 2])
+    >>> shares(10, [1.0, 1.0, 2.0])
     [3, 2, 5]
     """
     exact = np.array(weights) / sum(weights) * total
@@ -40,7 +40,7 @@ class WeightedBatches(MultiDatasetDefaultBatchSampler):
     Example::
 
         args = SentenceTransformerTrainingArguments(
-            "out", multi_dataset_batch_sampler=partial(WeightedBatches, weights=[2, 1])
+            "out", multi_dataset_batch_sampler=partial(WeightedBatches, weights=[2.0, 1.0])
         )
     """
 
