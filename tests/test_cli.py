@@ -102,6 +102,37 @@ def test_audit_prints_json_and_mine_says_what_it_wrote(tutelage, capsys, tmp_pat
     assert (tmp_path / "t.parquet").is_file()
 
 
+def test_data_job_titles_shows_what_it_wrote(tutelage, capsys, tmp_path, monkeypatch):
+    monkeypatch.delenv("TUTELAGE_DATA", raising=False)
+    titles = tmp_path / "tr.csv"
+    titles.write_text("conceptUri,label\nsample:occupation/0001,vekil\nsample:occupation/0001,milletvekili\n")
+    words = "data", "job-titles", str(tmp_path / "sets"), "--languages", "en,de"
+    assert tutelage(*words, "--mix-languages", "en,tr", "--titles", f"tr={titles}") == 0
+    said = capsys.readouterr()
+    assert "305 occupations" in said.err
+    rows = [line.split()[1:] for line in said.out.splitlines() if "full_" in line or "mix" in line]
+    assert [row[0] for row in rows] == ["full_en", "full_de", "full_tr", "mix"]
+    assert tutelage(*words, "--no-mix", "--max-pairs", "1", "--overwrite", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {name: (each["rows"], each["max_pairs"]) for name, each in found["sets"].items()} == {
+        "full_en": (305, 1),
+        "full_de": (305, 1),
+    }
+
+
+@pytest.mark.parametrize("given", ["zh", "zh=", "=t.csv", "en-zh=t.csv"])
+def test_titles_without_a_language_are_one_line(tutelage, capsys, tmp_path, given):
+    assert tutelage("data", "job-titles", str(tmp_path / "sets"), "--titles", given) == 2
+    assert capsys.readouterr().err == (
+        f"ConfigError: --titles {given}: wanted LANGUAGE=FILE, as in --titles zh=my_titles.csv.\n"
+    )
+
+
+def test_help_of_data_job_titles_has_examples(tutelage, capsys):
+    assert tutelage("data", "job-titles", "--help") == 0
+    assert "tutelage data job-titles sets" in capsys.readouterr().out.partition("Examples:")[2]
+
+
 def test_recipe_show_prints_the_file_as_it_is(tutelage, capsys):
     assert tutelage("recipe", "show", "demo") == 0
     assert capsys.readouterr().out.startswith("# MiniLM learns")

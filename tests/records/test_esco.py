@@ -2,8 +2,11 @@
 
 import csv
 import gzip
+import json
 import unicodedata
 
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
 from tutelage.errors import DataError
@@ -81,6 +84,56 @@ def test_a_concept_without_other_labels_has_one(occupations):
     assert concept.labels == ["nurse"]
 
 
+def test_a_concept_may_name_no_group_at_all(occupations):
+    [concept] = read_esco(occupations({"iscoGroup": None}), "en")
+    assert concept.group == ""
+
+
+TITLES = [("n", "护士"), ("w", "焊工"), ("n", " 注册护士 "), ("n", "护士")]
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "parquet"])
+def test_titles_of_ones_own_stand_one_a_row(tmp_path, ending):
+    path = tmp_path / f"zh.{ending}"
+    rows = [{"conceptUri": URI(concept), "label": title} for concept, title in TITLES]
+    if ending == "parquet":
+        pyarrow.parquet.write_table(pa.Table.from_pylist(rows), path)
+    elif ending == "jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        delimiter = {"csv": ",", "tsv": "\t"}[ending]
+        path.write_text("".join(delimiter.join(cells) + "\n" for cells in [list(rows[0]), *(r.values() for r in rows)]))
+    nurse, welder = read_esco(path, "zh")
+    assert nurse == Concept(URI("n"), "", "", "zh", "护士", ("注册护士", "护士"))
+    assert nurse.labels == ["护士", "注册护士"]
+    assert welder == Concept(URI("w"), "", "", "zh", "焊工")
+
+
+def test_titles_of_ones_own_may_name_their_group(tmp_path):
+    path = tmp_path / "zh.csv"
+    path.write_text("conceptUri,label,iscoGroup\nn,护士,\nn,注册护士,http://data.europa.eu/esco/isco/C2221\n")
+    [concept] = read_esco(path, "zh")
+    assert concept.group == "2221"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("conceptUri,label\nn,护士\nn, \n", " row 3: 'label' is empty. Remove the row or fix its source."),
+        ("conceptUri,label\n,护士\n", " row 2: 'conceptUri' is empty. Remove the row or fix its source."),
+        (
+            "uri,label\nn,护士\n",
+            ": no column conceptUri. Columns: uri, label. Wanted: the occupations file of ESCO's CSV download "
+            "(https://esco.ec.europa.eu), or one title a row under conceptUri, label.",
+        ),
+    ],
+)
+def test_faulty_titles_are_refused(tmp_path, content, message):
+    path = tmp_path / "zh.csv"
+    path.write_text(content)
+    assert refused(path) == f"{path}{message}"
+
+
 def test_lower_case_spares_the_description(occupations):
     [concept] = read_esco(occupations({}), "en", lower=True)
     assert concept.labels == ["nurse", "registered nurse", "rn"]
@@ -94,10 +147,11 @@ def test_labels_carry_concept_group_and_language(occupations):
 
 
 def test_another_file_is_refused_with_its_columns(occupations):
-    path = occupations({"iscoGroup": None, "altLabels": None})
+    path = occupations({"preferredLabel": None, "altLabels": None})
     assert refused(path) == (
-        f"{path}: no column iscoGroup, altLabels. Columns: conceptUri, code, preferredLabel, description. "
-        "Wanted: the occupations file of ESCO's CSV download (https://esco.ec.europa.eu)."
+        f"{path}: no column preferredLabel, altLabels. Columns: conceptUri, iscoGroup, code, description. "
+        "Wanted: the occupations file of ESCO's CSV download (https://esco.ec.europa.eu), or one title a row under "
+        "conceptUri, label."
     )
 
 

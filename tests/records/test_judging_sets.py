@@ -198,3 +198,18 @@ def test_real_gendered_titles_by_name(data, language, count):
     found = sources.gendered(f"esco-gender:{language}", data)
     assert len(found.forms) == count
     assert all(one != other for one, other in found.forms)
+
+
+def test_a_family_is_all_labels_of_an_isco_group(tmp_path):
+    (tmp_path / "esco").mkdir()
+    rows = ["c1,2221,nurse,RN", "c2,2221,midwife,", "c3,7212,welder,solderer", "c4,,spy,"]
+    table = "\n".join(["conceptUri,iscoGroup,preferredLabel,altLabels", *rows])
+    (tmp_path / "esco" / "en.csv").write_text(table + "\n", encoding="utf-8")
+    family = sources.retrieval_set("esco-family:en", tmp_path, share=0.999999)
+    assert family.held_out
+    right = {family.queries[q]: {family.corpus[c] for c in found} for q, found in family.relevance.items()}
+    assert right == {
+        "nurse": {"RN", "midwife"}, "RN": {"nurse", "midwife"}, "midwife": {"nurse", "RN"},
+        "welder": {"solderer"}, "solderer": {"welder"},
+    }  # fmt: skip
+    assert "spy" not in family.corpus.values()

@@ -1,18 +1,32 @@
 """Pairs drawn from labels, and pairs read from files."""
 
+import json
 from collections import Counter
+from itertools import combinations
 from math import comb
+from random import Random
 
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tutelage.errors import DataError
 from tutelage.records.concepts import Label
-from tutelage.records.pairs import MAX_PAIRS, column_names, concept_pairs, read_pairs
+from tutelage.records.pairs import IDENTITY_COLUMNS, MAX_PAIRS, column_names, concept_pairs, read_pairs
 
 sizes = st.dictionaries(st.sampled_from("abcd"), st.integers(1, 7))  # concept -> its labels
 seeds = st.integers(0, 99)
+# Few texts, so that languages and concepts share some.
+multilingual = st.lists(
+    st.builds(
+        lambda text, concept, language: Label(text, concept, concept.upper(), language),
+        *map(st.sampled_from, ("uvwxyz", "ab", ("en", "de", "es"))),
+    ),
+    max_size=14,
+    unique=True,
+)
 
 
 def labelled(sizes):
@@ -69,7 +83,54 @@ def test_a_text_that_two_languages_share_pairs_once_with_each_other_text():
 def test_concepts_with_one_label_give_none():
     pairs = concept_pairs(labelled({"a": 1, "b": 1}))
     assert pairs.num_rows == 0
-    assert pairs.column_names == ["anchor", "positive", "concept", "group"]
+    assert pairs.column_names == ["anchor", "positive", "concept", "group", "language"]
+
+
+@settings(deadline=None)
+@given(multilingual, st.integers(1, 9), seeds)
+def test_draws_are_those_of_earlier_results(labels, max_pairs, seed):
+    """Kept figures rest on these draws: of each concept's distinct texts, pairs in their order, one generator."""
+    random, want, concepts = Random(seed), [], {}
+    for label in labels:
+        concepts.setdefault(label.concept, {})[label.text] = None
+    for texts in concepts.values():
+        pairs = list(combinations(texts, 2))
+        want += [tuple(random.sample(pair, 2)) for pair in random.sample(pairs, min(max_pairs, len(pairs)))]
+    pairs = concept_pairs(labels, max_pairs=max_pairs, seed=seed)
+    assert list(zip(pairs["anchor"], pairs["positive"], strict=True)) == want
+
+
+@settings(deadline=None)
+@given(multilingual, st.integers(1, 9), seeds)
+def test_across_languages_every_pair_is_of_two_and_as_many_as_there_are_or_as_asked(labels, max_pairs, seed):
+    pairs = concept_pairs(labels, max_pairs=max_pairs, seed=seed, across=True)
+    possible = {
+        (one.concept, frozenset((one.text, other.text)))
+        for one, other in combinations(labels, 2)
+        if one.concept == other.concept and one.text != other.text and one.language != other.language
+    }
+    drawn = list(zip(pairs["concept"], unordered(pairs), strict=True))
+    assert len(set(drawn)) == len(drawn)
+    assert set(drawn) <= possible
+    most = Counter(concept for concept, _ in possible)
+    assert Counter(pairs["concept"]) == {concept: min(max_pairs, count) for concept, count in most.items()}
+    for row in pairs:
+        anchor, positive = row["language"].split("-")
+        for text, language in ((row["anchor"], anchor), (row["positive"], positive)):
+            assert Label(text, row["concept"], row["group"], language) in labels
+
+
+def test_a_row_tells_its_language_or_both_the_anchors_first():
+    labels = [
+        Label(text, "c", "2221", language) for text, language in (("nurse", "en"), ("RN", "en"), ("Pfleger", "de"))
+    ]
+    languages = {label.text: label.language for label in labels}
+    rows = list(concept_pairs(labels))
+    assert len(rows) == 3
+    for row in rows:
+        named = dict.fromkeys(languages[row[side]] for side in ("anchor", "positive"))
+        assert row["language"] == "-".join(named)
+    assert {row["language"] for row in rows} & {"en-de", "de-en"}
 
 
 @pytest.mark.parametrize(
@@ -97,6 +158,46 @@ def test_triplets_are_read_by_column_name(tmp_path):
     assert list(read_pairs(path, ("question", "answer", "wrong"))) == [
         {"anchor": "Why so high?", "positive": "A fee.", "negative": "Yes."}
     ]
+
+
+IDENTIFIED = [
+    {"anchor": "nurse", "positive": "RN", "concept": "c1", "group": 2221, "language": "en"},
+    {"anchor": "cook", "positive": "chef", "concept": "c2", "group": None, "language": " en "},
+]
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_what_a_row_belongs_to_comes_back_from_a_file(tmp_path, ending):
+    path = tmp_path / f"t.{ending}"
+    if ending == "parquet":
+        pyarrow.parquet.write_table(pa.Table.from_pylist(IDENTIFIED), path)
+    elif ending == "jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in IDENTIFIED))
+    else:
+        cells = [[str(cell or "") for cell in row.values()] for row in IDENTIFIED]
+        path.write_text("\n".join(map(",".join, [list(IDENTIFIED[0]), *cells])))
+    assert list(read_pairs(path)) == [
+        {"anchor": "nurse", "positive": "RN", "concept": "c1", "group": "2221", "language": "en"},
+        {"anchor": "cook", "positive": "chef", "concept": "c2", "group": "", "language": "en"},
+    ]
+
+
+def test_a_row_that_names_no_concept_stands_under_its_anchor_and_an_empty_column_for_nothing(tmp_path):
+    path = tmp_path / "t.jsonl"
+    path.write_text(
+        '{"anchor": "a", "positive": "b", "concept": "c1", "group": ""}\n{"anchor": "x", "positive": "y"}\n'
+    )
+    assert list(read_pairs(path)) == [
+        {"anchor": "a", "positive": "b", "concept": "c1"},
+        {"anchor": "x", "positive": "y", "concept": "x"},
+    ]
+
+
+@pytest.mark.parametrize("name", IDENTITY_COLUMNS)
+def test_a_column_that_is_asked_for_is_text_whatever_its_name(tmp_path, name):
+    path = tmp_path / "t.csv"
+    path.write_text(f"{name},label\nnurse,RN\n")
+    assert list(read_pairs(path, (name, "label"))) == [{"anchor": "nurse", "positive": "RN"}]
 
 
 def test_lower_case_reaches_every_column(tmp_path):

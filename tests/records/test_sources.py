@@ -128,6 +128,59 @@ def test_talentclef_pairs_that_are_not_there_are_refused(folder):
     )
 
 
+def test_talentclef_pairs_tell_their_language(folder):
+    assert sources.pairs("talentclef:es", folder)["language"] == ["es"]
+
+
+def test_the_organisers_file_goes_before_one_that_was_drawn_anew(folder):
+    home = folder / "talentclef25/train"
+    (home / "taskA_training_en.tsv").write_text("isco/C2221\toccupation/n\tnurse\tregistered nurse\n")
+    names = [path.name for path in sources.talentclef_files("en", folder)]
+    assert names == ["taskA_training_en.tsv", "en.resampled.tsv"]
+    assert list(sources.pairs("talentclef:en", folder)["positive"]) == ["registered nurse"]
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "across"),
+    [
+        ("esco:en,de", "esco:en,de", False),
+        ("sample-mix:en,tr", "sample:en,tr", True),
+        ("talentclef:en", "", False),
+        ("my-mix:en,de", "", True),
+        ("data/sample.csv", "", False),
+    ],
+)
+def test_some_sources_of_pairs_are_drawn_from_labels(name, labels, across):
+    assert sources.label_source(name) == labels
+    assert sources.across_languages(name) == across
+
+
+@pytest.mark.parametrize("name", ["esco-mix:en", "esco-mix:", "esco-mix:en-de", "esco-mix:en,en"])
+def test_pairs_across_languages_want_two(name):
+    assert refused(ConfigError, sources.label_source, name) == (
+        f"'{name}': wanted two languages or more that pair with each other, as in esco-mix:en,de."
+    )
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["conceptUri,preferredLabel,altLabels\n{uri},护士,注册护士\n", "conceptUri,label\n{uri},护士\n{uri},注册护士\n"],
+    ids=["as ESCO", "one a row"],
+)
+def test_translated_titles_of_ones_own_are_a_language_with_the_english_groups(folder, content):
+    nurse = next(concept for concept in sources.concepts("esco:en", folder) if "registered nurse" in concept.labels)
+    (folder / "esco/zh.csv").write_text(
+        content.format(uri=nurse.uri) + "unknown,焊工" + "," * content.count("alt") + "\n"
+    )
+    found = sources.labels("esco:zh", folder)
+    assert [tuple(label) for label in found] == [
+        ("护士", nurse.uri, nurse.group, "zh"),
+        ("注册护士", nurse.uri, nurse.group, "zh"),
+        ("焊工", "unknown", "", "zh"),
+    ]
+    assert nurse.group == "2221"
+
+
 def test_any_other_source_of_pairs_is_a_table(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("q,a\nnurse,RN\n")
@@ -156,8 +209,8 @@ def test_a_set_of_ones_own_is_its_path(folder):
 def test_a_name_that_means_no_set_is_refused_with_those_that_do(name):
     assert refused(ConfigError, sources.retrieval_set, name) == (
         f"'{name}': neither a set by name nor a folder. Names: sample-heldout:LANGUAGE, esco-heldout:LANGUAGE, "
-        "sample-mix:LANGUAGE-LANGUAGE, esco-mix:LANGUAGE-LANGUAGE, talentclef:LANGUAGE, tquad:SPLIT, mteb:TASK; "
-        "a folder or zip holds queries, corpus_elements and qrels.tsv."
+        "esco-family:LANGUAGE, sample-mix:LANGUAGE-LANGUAGE, esco-mix:LANGUAGE-LANGUAGE, talentclef:LANGUAGE, "
+        "tquad:SPLIT, mteb:TASK; a folder or zip holds queries, corpus_elements and qrels.tsv."
     )
 
 

@@ -1,12 +1,13 @@
 """Splits by concept: nothing that a model is judged on was learned from."""
 
 import pytest
+from datasets import Dataset
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tutelage.errors import DataError
 from tutelage.records.concepts import Label
-from tutelage.records.splits import comparable, is_held_out, refuse_leak, split_by_concept
+from tutelage.records.splits import comparable, is_held_out, refuse_leak, split_by_concept, split_rows
 
 # Few concepts and few texts that differ in case, accents and blanks only, so that most lists hold a leak.
 texts = st.sampled_from(["RN", "rn", " rn", "r  n", "r n", "Straße", "STRASSE", "é", "e\u0301", "É", "İ", "welder"])
@@ -44,6 +45,22 @@ def test_a_text_of_a_held_out_concept_leaves_training():
     assert not is_held_out("c2", 0.5)
     labels = [Label("Nurse", "c2", "", "en"), Label("carer", "c2", "", "en"), Label("nurse", "c1", "", "en")]
     assert split_by_concept(labels, 0.5) == ([labels[1]], [labels[2]])
+
+
+def test_rows_of_a_held_out_concept_leave_and_so_do_rows_with_its_texts():
+    assert is_held_out("c1", 0.5)
+    rows = Dataset.from_dict(
+        {
+            "anchor": ["Nurse", "carer", "cook", "chef", "welder", "fitter"],
+            "positive": ["RN", "rn", "chef", "kitchen chef", "arc welder", "pipe fitter"],
+            "negative": ["cook", "x", "NURSE ", "y", "z", "Secret"],
+            "concept": ["c1", *["c2"] * 5],
+        }
+    )
+    kept, held_out = split_rows(rows, ("anchor", "positive", "negative"), {"secret"}, 0.5)
+    assert held_out == {"nurse", "rn"}
+    assert kept["anchor"] == ["chef", "welder"]
+    assert split_rows(rows, ("anchor", "positive", "negative"), set(), 0.0)[0].to_dict() == rows.to_dict()
 
 
 def test_every_language_of_a_concept_falls_on_one_side():

@@ -197,7 +197,8 @@ def test_a_name_that_the_hub_does_not_give_is_refused():
     assert message.startswith("nobody/nothing#dev: neither a file nor a hub dataset (")
     assert message.endswith(
         "Give a .jsonl, .csv, .tsv or .parquet file, a hub name such as owner/dataset#split, or a source by name: "
-        "sample:LANGUAGES, esco:LANGUAGES, talentclef:LANGUAGE."
+        "sample:LANGUAGES, esco:LANGUAGES, esco-mix:LANGUAGES, esco-descriptions:LANGUAGES, talentclef:LANGUAGE, "
+        "cnli-tr:train, tquad:train, stsb-tr:train."
     )
 
 

@@ -18,29 +18,29 @@ def titles(folder, *rows):
 
 def refused(path):
     with pytest.raises(DataError) as fault:
-        read_talentclef_pairs(path)
+        read_talentclef_pairs(path, "es")
     return str(fault.value)
 
 
-def test_a_row_is_a_pair_with_its_concept_and_group(tmp_path):
-    assert list(read_talentclef_pairs(titles(tmp_path, "enfermera\tenfermero"))) == [
-        {"anchor": "enfermera", "positive": "enfermero", "concept": OCCUPATION, "group": "2221"}
+def test_a_row_is_a_pair_with_its_concept_group_and_language(tmp_path):
+    assert list(read_talentclef_pairs(titles(tmp_path, "enfermera\tenfermero"), "es")) == [
+        {"anchor": "enfermera", "positive": "enfermero", "concept": OCCUPATION, "group": "2221", "language": "es"}
     ]
 
 
 def test_titles_become_canonical(tmp_path):
-    [row] = read_talentclef_pairs(titles(tmp_path, " Pfleger\tA\u0308rztin"), lower=True)
+    [row] = read_talentclef_pairs(titles(tmp_path, " Pfleger\tA\u0308rztin"), "de", lower=True)
     assert (row["anchor"], row["positive"]) == ("pfleger", "ärztin")
 
 
 def test_quotation_marks_are_characters(tmp_path):
-    [row] = read_talentclef_pairs(titles(tmp_path, '"a\tb"'))
+    [row] = read_talentclef_pairs(titles(tmp_path, '"a\tb"'), "es")
     assert (row["anchor"], row["positive"]) == ('"a', 'b"')
 
 
 @pytest.mark.parametrize("separator", ["\u2028", "\x85", "\x0b"])
 def test_only_line_ends_end_a_row(tmp_path, separator):
-    [row] = read_talentclef_pairs(titles(tmp_path, f"a{separator}b\tc"))
+    [row] = read_talentclef_pairs(titles(tmp_path, f"a{separator}b\tc"), "es")
     assert row["anchor"] == f"a{separator}b"
 
 
@@ -64,14 +64,14 @@ REAL = [("es.tsv", 20724, 2893), ("de.tsv", 23023, 3001), ("en.resampled.tsv", 2
 
 @pytest.mark.parametrize(("name", "rows", "occupations"), REAL)
 def test_real_pairs_are_read_whole(data, name, rows, occupations):
-    pairs = read_talentclef_pairs(data / "talentclef25" / "train" / name)
+    pairs = read_talentclef_pairs(data / "talentclef25" / "train" / name, name[:2])
     assert pairs.num_rows == rows
     assert len(set(pairs["concept"])) == occupations
 
 
 @pytest.mark.parametrize("name", ["es.tsv", "de.tsv"])
 def test_real_pairs_are_distinct_canonical_texts(data, name):
-    pairs = read_talentclef_pairs(data / "talentclef25" / "train" / name)
+    pairs = read_talentclef_pairs(data / "talentclef25" / "train" / name, name[:2])
     anchors, positives = list(pairs["anchor"]), list(pairs["positive"])
     pooled = {
         (concept, *sorted(pair))

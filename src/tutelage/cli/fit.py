@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from tutelage.cli.shared import (
+    NO_DATA,
     DataFolder,
     Json,
     Overwrite,
@@ -20,11 +21,6 @@ from tutelage.cli.shared import (
     out,
     print_json,
     recipes,
-)
-
-NO_DATA = (
-    "No data folder is named, so this runs on the sample inside the package: 305 occupations, written for trying "
-    "things out, too small to judge quality by."
 )
 
 
@@ -118,18 +114,20 @@ def recipe_check(recipe: RecipeSource, sets: Sets = None, data: DataFolder = Non
     Reads its data too, and prints the recipe with every default spelled out.
     """
     from tutelage.records.sources import data_folder
-    from tutelage.train.build import checks
+    from tutelage.train.apart import told
     from tutelage.train.recipe import load_recipe
     from tutelage.train.run import prepare
 
     folder = data_folder(data)
     loaded = load_recipe(recipe, sets or [], sample=folder is None)
-    evaluation, pairs = prepare(loaded, folder, overwrite=True)
-    count = sum(map(len, pairs.values()))
-    names = [*(retrieval.name for retrieval in evaluation), *checks(loaded, folder).names]
+    found = prepare(loaded, folder, overwrite=True)
+    count = sum(map(len, found.train.values()))
+    names = [*(retrieval.name for retrieval in found.sets), *found.checks.names]
     if as_json:
         return print_json({"recipe": loaded.model_dump(mode="json"), "pairs": count, "sets": names})
     print(loaded.to_yaml(), end="")
+    for line in told(found.left_out):
+        err.print(line, highlight=False, soft_wrap=True)
     err.print(f"ok: {count} training pairs; sets: {', '.join(names)}", highlight=False)
 
 

@@ -57,6 +57,7 @@ def audit(
 @app.command(
     epilog=example(
         "tutelage mine demo_sample --out triplets.parquet",
+        "tutelage mine tquad:train --out tquad.parquet",
         "tutelage mine pairs.csv --out triplets.parquet --model all-MiniLM-L6-v2 --negatives 5 --max-score 0.8",
     )
 )
@@ -85,7 +86,7 @@ def mine(
     """Mine hard negatives.
 
     Never a text of the anchor's own concept. The file is a source for a recipe: name it in data.train with
-    columns [anchor, positive, negative], and set sampling.sampler=no_duplicates.
+    columns [anchor, positive, negative]. Concepts come along; sampling.sampler=no_duplicates uses every triplet.
     """
     from tutelage.guide.mining import MiningRules
     from tutelage.records.sources import data_folder

@@ -18,6 +18,11 @@ app.add_typer(recipes, name="recipe")
 
 out, err = Console(), Console(stderr=True)
 
+NO_DATA = (
+    "No data folder is named, so this runs on the sample inside the package: 305 occupations, written for trying "
+    "things out, too small to judge quality by."
+)
+
 DataFolder = Annotated[
     Path | None, typer.Option("--data", help="Folder of real data (ESCO, TalentCLEF). Default: $TUTELAGE_DATA.")
 ]

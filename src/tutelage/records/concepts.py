@@ -1,7 +1,7 @@
 """A concept and its labels: what ESCO, the sample and every other taxonomy come down to."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from tutelage.records.texts import distinct
@@ -35,6 +35,17 @@ class Label(NamedTuple):
     concept: str
     group: str
     language: str
+
+
+def with_groups(concepts: Iterable[Concept], others: Iterable[Concept]) -> list[Concept]:
+    """The concepts; where one has no group, it is given that of the same concept among the others.
+
+    >>> english, chinese = Concept("c1", "2221", "", "en", "nurse"), Concept("c1", "", "", "zh", "护士")
+    >>> with_groups([chinese], [english])[0].group
+    '2221'
+    """
+    groups = {concept.uri: concept.group for concept in others}
+    return [concept if concept.group else replace(concept, group=groups.get(concept.uri, "")) for concept in concepts]
 
 
 def labels_of(concepts: Iterable[Concept]) -> list[Label]:

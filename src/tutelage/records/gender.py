@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tutelage.errors import DataError
-from tutelage.records.concepts import Concept
+from tutelage.records.concepts import Concept, Label
 from tutelage.records.texts import canonical
 
 
@@ -35,6 +35,15 @@ def both_forms(label: str) -> tuple[str, str] | None:
     if len(halves[0].split()) != len(halves[1].split()) or any(half.startswith("-") for half in halves):
         return None
     return halves[0], halves[1]
+
+
+def with_forms_apart(labels: Iterable[Label]) -> list[Label]:
+    """The labels; one that joins two whole forms gives way to both.
+
+    >>> [label.text for label in with_forms_apart([Label("Koch/Köchin", "c1", "5120", "de")])]
+    ['Koch', 'Köchin']
+    """
+    return [label._replace(text=form) for label in labels for form in both_forms(label.text) or (label.text,)]
 
 
 def gendered_titles(name: str, concepts: Iterable[Concept]) -> GenderedTitles:

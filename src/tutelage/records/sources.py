@@ -1,15 +1,18 @@
-"""Data by name: what to learn from (`sample:en`, `esco:en,de`, `talentclef:en`), what to judge by, or a path of yours.
+"""Data by name: what to learn from (`esco:en`, `esco-mix:en,de`, `talentclef:en`), what to judge by, or a path.
 
 Real data lies in the folder that ``--data`` or ``TUTELAGE_DATA`` names, laid out as::
 
     esco/en.csv.gz ...        the occupations files of ESCO's CSV download, one a language (.csv or .csv.gz)
     talentclef25/train/       en.tsv ...             TalentCLEF 2025 Task A training pairs
     talentclef25/validation/  en/ es/ de/ zh/        queries, corpus_elements, qrels.tsv
-    turkish/stsb_tr/          dev.tsv                scored sentence pairs (STSb-TR)
-    turkish/tquad/            dev.tsv, contexts.tsv.gz   questions and passages (TQuAD)
-    turkish/cnli_tr/          dev.tsv.gz             premises and hypotheses (CNLI-TR)
+    turkish/stsb_tr/          train.tsv, dev.tsv     scored sentence pairs (STSb-TR)
+    turkish/tquad/            train.tsv, dev.tsv, contexts.tsv.gz   questions and passages (TQuAD)
+    turkish/cnli_tr/          train.tsv.gz, dev.tsv.gz   premises and hypotheses (CNLI-TR)
 
-Without it the sample inside the package serves: small, our own, for trying things out.
+A language that ESCO lacks may lie there too, as translated titles of yours: esco/zh.csv with ESCO's columns conceptUri,
+preferredLabel, altLabels, or with one title a row under conceptUri, label. ISCO groups are then those of esco/en.csv.
+
+Without the folder the sample inside the package serves: small, our own, for trying things out.
 """
 
 import os
@@ -21,7 +24,7 @@ from pathlib import Path
 from datasets import Dataset
 
 from tutelage.errors import ConfigError, DataError
-from tutelage.records.concepts import Concept, Label, labels_of
+from tutelage.records.concepts import Concept, Label, labels_of, with_groups
 from tutelage.records.esco import read_esco
 from tutelage.records.gender import GenderedTitles, gendered_titles
 from tutelage.records.mteb import read_mteb
@@ -31,13 +34,17 @@ from tutelage.records.scored import ScoredPairs, read_scored
 from tutelage.records.splits import HELD_OUT_SHARE, split_by_concept
 from tutelage.records.tables import read_text
 from tutelage.records.talentclef import read_talentclef_pairs
-from tutelage.records.texts import canonical, distinct
+from tutelage.records.texts import canonical, distinct, first_sentence
 from tutelage.records.triplets import COLUMNS as TRIPLET
 from tutelage.records.triplets import TripletSet, read_triplets
-from tutelage.records.turkish import read_cnli, read_tquad
+from tutelage.records.turkish import read_cnli, read_tquad, training_rows
 
 SAMPLE = Path(str(files("tutelage.records") / "sample"))
 TAXONOMIES = ("sample", "esco")
+ACROSS = "-mix"  # of a taxonomy's name: pairs of labels in different languages
+DESCRIBED = "-descriptions"  # pairs of a label and its concept's description
+REDRAWN = ".resampled.tsv"
+TURKISH = ("cnli-tr", "stsb-tr", "tquad", "sample-telecom")  # data sets with a split to learn from and one to judge by
 HOW_TO_GET_DATA = (
     "Get ESCO as CSV from https://esco.ec.europa.eu (Download) and TalentCLEF from doi:10.5281/zenodo.14002665, lay "
     "them out as esco/en.csv and talentclef25/validation/en/, and name the folder in TUTELAGE_DATA or --data."
@@ -61,6 +68,8 @@ def data_folder(given: str | Path | None = None) -> Path | None:
 def concepts(name: str, folder: Path | None = None) -> list[Concept]:
     """Concepts of ``sample:LANGUAGES`` or ``esco:LANGUAGES`` (languages joined by commas).
 
+    A concept that names no ISCO group is given its English one.
+
     Raises:
         ConfigError: an unknown taxonomy or language, or real data asked for where there is none.
     """
@@ -74,7 +83,14 @@ def concepts(name: str, folder: Path | None = None) -> list[Concept]:
             f"'{name}': no labels in '{missing[0]}'. {home} has: {', '.join(found) or 'no CSV file'}."
             + ("" if taxonomy == "sample" else f" {HOW_TO_GET_DATA}")
         )
-    return [concept for language in languages.split(",") for concept in _read(found[language], language)]
+    return [concept for language in languages.split(",") for concept in _grouped(found, language)]
+
+
+def _grouped(files: dict[str, Path], language: str) -> list[Concept]:
+    read = _read(files[language], language)
+    if "en" not in files or all(concept.group for concept in read):
+        return read
+    return with_groups(read, _read(files["en"], "en"))
 
 
 @lru_cache(maxsize=32)  # one run asks for the same language's file for training, held-out and search
@@ -96,16 +112,76 @@ def labels(name: str, folder: Path | None = None) -> list[Label]:
     return [Label(text, concept=text, group="", language="") for text in texts]
 
 
+def label_source(name: str) -> str:
+    """The labels that a source of training pairs is drawn from; "" where it is a table of pairs already.
+
+    ``esco:en,de`` pairs labels within and across languages, ``esco-mix:en,de`` across only, ``esco-descriptions:en`` a
+    label with its concept's description.
+
+    Raises:
+        ConfigError: pairs across languages, and not two languages.
+
+    >>> label_source("esco-mix:en,de"), label_source("sample:en"), label_source("talentclef:en")
+    ('esco:en,de', 'sample:en', '')
+    """
+    kind, _, languages = name.partition(":")
+    taxonomy = kind.removesuffix(ACROSS).removesuffix(DESCRIBED)
+    if taxonomy not in TAXONOMIES:
+        return ""
+    if across_languages(name) and len({*languages.split(",")}) < 2:
+        raise ConfigError(f"'{name}': wanted two languages or more that pair with each other, as in {kind}:en,de.")
+    return f"{taxonomy}:{languages}"
+
+
+def across_languages(name: str) -> bool:
+    """Whether a source of training pairs takes labels of different languages only."""
+    return name.partition(":")[0].endswith(ACROSS)
+
+
+def is_described(name: str) -> bool:
+    """Whether a source of training pairs stands labels beside their concept's description."""
+    return name.partition(":")[0].endswith(DESCRIBED)
+
+
+def descriptions(name: str, folder: Path | None = None) -> dict[tuple[str, str], str]:
+    """(concept, language) -> the first sentence of its description, of ``esco-descriptions:LANGUAGES``.
+
+    Raises:
+        ConfigError: as `concepts`.
+    """
+    found = concepts(label_source(name), folder)
+    return {(each.uri, each.language): first_sentence(each.description) for each in found if each.description}
+
+
 def pairs(name: str, folder: Path | None = None, columns: tuple[str, ...] = ("anchor", "positive")) -> Dataset:
-    """Training pairs of ``talentclef:LANGUAGE``, or of a table (JSONL, CSV, TSV, Parquet, a hub dataset)."""
+    """Training pairs by name, or of a table (JSONL, CSV, TSV, Parquet, a hub dataset).
+
+    ========================  =======================================================================
+    ``talentclef:en``         job titles of one occupation
+    ``cnli-tr:train``         triplets: a Turkish premise, what follows from it, what does not
+    ``tquad:train``           Turkish questions and their passages
+    ``stsb-tr:train``         Turkish sentences that people scored 4 of 5 or more alike
+    ``sample-telecom:train``  triplets: a Turkish question on telecom services, its answer, another's
+    ========================  =======================================================================
+
+    Raises:
+        ConfigError, DataError: nothing of that name; a fault in its rows.
+    """
     kind, _, language = name.partition(":")
+    if kind in TURKISH:
+        return training_rows(general_set(name, folder) if kind in ("tquad", "stsb-tr") else triplet_set(name, folder))
     if kind != "talentclef":
         return read_pairs(name, columns)
+    if files := talentclef_files(language, _real(name, folder)):
+        return read_talentclef_pairs(files[0], language)
     home = _real(name, folder) / "talentclef25" / "train"
-    for file in (f"{language}.tsv", f"{language}.resampled.tsv", f"taskA_training_{language}.tsv"):
-        if (home / file).is_file():
-            return read_talentclef_pairs(home / file)
     raise ConfigError(f"'{name}': {home} has no {language}.tsv. {HOW_TO_GET_DATA}")
+
+
+def talentclef_files(language: str, folder: Path) -> list[Path]:
+    """TalentCLEF's training files of a language that are at hand, the organisers' before one that was drawn anew."""
+    names = f"{language}.tsv", f"taskA_training_{language}.tsv", f"{language}{REDRAWN}"
+    return [path for name in names if (path := folder / "talentclef25" / "train" / name).is_file()]
 
 
 def hides(name: str) -> bool:
@@ -115,7 +191,7 @@ def hides(name: str) -> bool:
     (True, False)
     """
     taxonomy, _, use = name.partition(":")[0].rpartition("-")
-    return taxonomy in TAXONOMIES and use in ("heldout", "mix")
+    return taxonomy in TAXONOMIES and use in ("heldout", "family", "mix")
 
 
 def retrieval_set(
@@ -125,6 +201,7 @@ def retrieval_set(
 
     ========================  ================================================================
     ``esco-heldout:en``       labels of held-out concepts, each a query and an entry
+    ``esco-family:en``        the same, where every label of the ISCO unit group is right
     ``esco-mix:en-de``        English labels of held-out concepts, to find the German ones
     ``talentclef:en``         the public validation set
     ``tquad:dev``             Turkish questions, to find their passages
@@ -145,6 +222,8 @@ def retrieval_set(
 
     if hides(name) and use == "heldout":
         return labels_set(name, held_out(language))
+    if hides(name) and use == "family":
+        return labels_set(name, [each._replace(concept=each.group) for each in held_out(language) if each.group])
     if hides(name):
         asked, _, found = language.partition("-")
         if not (asked and found) or "-" in found:
@@ -162,14 +241,14 @@ def retrieval_set(
     if not Path(name).exists():
         raise ConfigError(
             f"'{name}': neither a set by name nor a folder. Names: sample-heldout:LANGUAGE, esco-heldout:LANGUAGE, "
-            "sample-mix:LANGUAGE-LANGUAGE, esco-mix:LANGUAGE-LANGUAGE, talentclef:LANGUAGE, tquad:SPLIT, mteb:TASK; "
-            "a folder or zip holds queries, corpus_elements and qrels.tsv."
+            "esco-family:LANGUAGE, sample-mix:LANGUAGE-LANGUAGE, esco-mix:LANGUAGE-LANGUAGE, talentclef:LANGUAGE, "
+            "tquad:SPLIT, mteb:TASK; a folder or zip holds queries, corpus_elements and qrels.tsv."
         )
     return read_retrieval(name, name)
 
 
 def triplet_set(name: str, folder: Path | None = None, columns: Sequence[str] = TRIPLET) -> TripletSet:
-    """Triplets to judge by: ``cnli-tr:dev``, or a table (JSONL, CSV, TSV, Parquet, a hub dataset).
+    """Triplets to judge by: ``cnli-tr:dev``, ``sample-telecom:dev``, or a table (JSONL, CSV ... a hub dataset).
 
     Raises:
         ConfigError, DataError: nothing of that name; a fault in its rows.
@@ -177,7 +256,17 @@ def triplet_set(name: str, folder: Path | None = None, columns: Sequence[str] = 
     kind, _, split = name.partition(":")
     if kind == "cnli-tr":
         return read_cnli(_turkish(name, folder, f"cnli_tr/{split}.tsv.gz"), name)
+    if kind == "sample-telecom":
+        return _telecom(name, split)
     return read_triplets(name, columns)
+
+
+def _telecom(name: str, split: str) -> TripletSet:
+    """The sample's triplets; every fifth is there to judge by."""
+    if split not in ("train", "dev"):
+        raise ConfigError(f"'{name}': no such split. Wanted sample-telecom:train or sample-telecom:dev.")
+    found = read_triplets(SAMPLE / "telecom_tr.jsonl", ("query", "positive", "negative"), name)
+    return found.take([row for row in range(len(found)) if (row % 5 == 4) == (split == "dev")])
 
 
 def general_set(name: str, folder: Path | None = None) -> ScoredPairs | RetrievalSet:

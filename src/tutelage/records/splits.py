@@ -2,10 +2,17 @@
 
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
+from itertools import chain
+
+from datasets import Dataset
 
 from tutelage.errors import DataError
 from tutelage.records.concepts import Label
+from tutelage.records.pairs import CONCEPT
+from tutelage.records.retrieval import RetrievalSet
+from tutelage.records.scored import ScoredPairs
 from tutelage.records.texts import canonical
+from tutelage.records.triplets import TripletSet
 
 HELD_OUT_SHARE = 0.1
 
@@ -39,9 +46,44 @@ def split_by_concept(
     return train, held_out
 
 
+def split_rows(
+    pairs: Dataset, columns: Sequence[str], secret: set[str], share: float = HELD_OUT_SHARE, seed: int = 0
+) -> tuple[Dataset, set[str]]:
+    """Of rows that name their concept those to train on, and the texts of the concepts held out.
+
+    As in `split_by_concept`, a row leaves too if one of its texts stands under a held-out concept elsewhere.
+
+    Args:
+        pairs: with a column ``concept``.
+        columns: those that hold text: anchor, positive, then any negatives.
+        secret: other texts that may not be trained on, `comparable`.
+        share: of the concepts that is held out.
+        seed: of the split.
+    """
+    out = [is_held_out(concept, share, seed) for concept in pairs[CONCEPT]]
+    texts = [[comparable(text) for text in row] for row in zip(*(pairs[name] for name in columns), strict=True)]
+    held_out = {text for row, is_out in zip(texts, out, strict=True) if is_out for text in row[:2]}
+    hidden = secret | held_out
+    kept = [number for number, row in enumerate(texts) if not out[number] and hidden.isdisjoint(row)]
+    return pairs.select(kept), held_out
+
+
 def comparable(text: str) -> str:
     """The form in which a leak is looked for: canonical, case folded, inner white space as one blank."""
     return " ".join(canonical(text).casefold().split())
+
+
+def judged_texts(found: TripletSet | ScoredPairs | RetrievalSet) -> Iterable[str]:
+    """What a set asks, and what it calls right, wrong or alike.
+
+    Of a retrieval set's corpus these are the right entries; the others only fill it, and may be anybody's.
+    """
+    if isinstance(found, TripletSet):
+        return chain(found.anchors, found.positives, found.negatives)
+    if isinstance(found, ScoredPairs):
+        return chain(found.left, found.right)
+    right = frozenset().union(*found.relevance.values())
+    return chain(found.queries.values(), (found.corpus[entry] for entry in right))
 
 
 def refuse_leak(train: Iterable[str], held_out: Iterable[str]) -> None:

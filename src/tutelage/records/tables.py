@@ -48,6 +48,16 @@ def decode(raw: bytes, where: str) -> str:
         ) from None
 
 
+def is_missing(source: str | Path) -> bool:
+    """Whether a name can only be that of a file, and there is none.
+
+    >>> is_missing("no/such/table.csv"), is_missing("owner/dataset")
+    (True, False)
+    """
+    path = Path(source)
+    return not path.is_file() and (bool(path.suffix) or path.is_absolute())
+
+
 def read_rows(source: str | Path) -> tuple[str, Iterator[tuple[int, Row]]]:
     """Numbered rows of a table, by the file's ending; a name that is no file is asked of the hub.
 
@@ -60,7 +70,7 @@ def read_rows(source: str | Path) -> tuple[str, Iterator[tuple[int, Row]]]:
     ending = path.name.removesuffix(".gz").rpartition(".")[2].lower()
     if path.is_dir():
         raise DataError(f"{path}: a folder, where a table was wanted. Name one JSONL, CSV, TSV or Parquet file.")
-    if not path.is_file() and (path.suffix or path.is_absolute()):
+    if is_missing(source):
         raise DataError(f"{path}: no such file. Give the path of an existing JSONL, CSV, TSV or Parquet file.")
     if not path.is_file():
         return str(source), enumerate(_hub_rows(str(source)), start=1)
@@ -130,19 +140,23 @@ def _hub_rows(name: str) -> Dataset:
         raise DataError(
             f"{name}: neither a file nor a hub dataset ({type(fault).__name__}: {str(fault).splitlines()[0][:120]}). "
             "Give a .jsonl, .csv, .tsv or .parquet file, a hub name such as owner/dataset#split, or a source by "
-            "name: sample:LANGUAGES, esco:LANGUAGES, talentclef:LANGUAGE."
+            "name: sample:LANGUAGES, esco:LANGUAGES, esco-mix:LANGUAGES, esco-descriptions:LANGUAGES, "
+            "talentclef:LANGUAGE, cnli-tr:train, tquad:train, stsb-tr:train."
         ) from None
 
 
-def text_columns(source: str | Path, columns: Sequence[str], *, lower: bool = False) -> Iterator[list[str]]:
-    """The named columns of each row as canonical texts.
+def text_columns(
+    source: str | Path, columns: Sequence[str], also: Sequence[str] = (), *, lower: bool = False
+) -> Iterator[list[str]]:
+    """The named columns of each row as canonical texts, then those of ``also``: "" where a row has none.
 
     Raises:
         DataError: a column is missing or a text is empty; the message names file, row and column.
     """
     where, rows = read_rows(source)
     for number, row in rows:
-        yield [_cell(row, column, f"{where} row {number}", lower) for column in columns]
+        texts = [_cell(row, column, f"{where} row {number}", lower) for column in columns]
+        yield [*texts, *("" if row.get(column) is None else canonical(str(row[column])) for column in also)]
 
 
 def _cell(row: Row, column: str, where: str, lower: bool) -> str:

@@ -1,5 +1,6 @@
 """The canonical form of a text and its id: the identity that travels with every row from here on."""
 
+import re
 import unicodedata
 from collections.abc import Iterable
 from hashlib import blake2b
@@ -43,3 +44,12 @@ def distinct(texts: Iterable[str]) -> list[str]:
     for text in texts:
         first.setdefault(text_id(text), text)
     return list(first.values())
+
+
+def first_sentence(text: str) -> str:
+    """A text up to the first full stop, exclamation or question mark that ends a word.
+
+    >>> first_sentence("Nurses care for people. They work in shifts.")
+    'Nurses care for people.'
+    """
+    return re.split(r"(?<=[.!?])\s", text.strip(), maxsplit=1)[0]

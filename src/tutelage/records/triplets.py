@@ -22,6 +22,11 @@ class TripletSet:
     def __len__(self) -> int:
         return len(self.anchors)
 
+    def take(self, rows: Sequence[int]) -> "TripletSet":
+        """These triplets alone."""
+        sides = (self.anchors, self.positives, self.negatives)
+        return TripletSet(self.name, *([side[row] for row in rows] for side in sides))
+
 
 def read_triplets(source: str | Path, columns: Sequence[str] = COLUMNS, name: str = "") -> TripletSet:
     """Triplets from JSONL, CSV, TSV, Parquet or a hub dataset; named after the file unless ``name`` says otherwise.
