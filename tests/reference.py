@@ -32,6 +32,17 @@ def cos(a: Tensor, b: Tensor) -> Tensor:
     return (a / a.norm()) @ (b / b.norm())
 
 
+def guide_similarity(a: Tensor, b: Tensor, guide_dims: list[int] | None) -> Tensor:
+    """The cosine, or of several guides side by side the largest of their cosines."""
+    if guide_dims is None:
+        return cos(a, b)
+    cosines, start = [], 0
+    for width in guide_dims:
+        cosines.append(cos(a[start : start + width], b[start : start + width]))
+        start += width
+    return max(cosines)
+
+
 def guided_contrastive(
     given: Example,
     *,
@@ -44,6 +55,7 @@ def guided_contrastive(
     partition_mode: str = "joint",
     hardness_mode: str | None = None,
     hardness_strength: float = 0.0,
+    guide_dims: list[int] | None = None,
 ) -> tuple[Tensor, dict[str, int], int, Tensor]:
     """Mean over rows of the mean over softmaxes of logsumexp(kept logits), less the positive's logit.
 
@@ -58,7 +70,7 @@ def guided_contrastive(
     for i in range(n):
         limit = None
         if guided:
-            s = cos(given.guide_anchor[i], given.guide_positive[i])
+            s = guide_similarity(given.guide_anchor[i], given.guide_positive[i], guide_dims)
             limit = s - margin if margin_strategy == "absolute" else s - abs(s) * margin
         softmaxes = {}
         for direction, block, row, others in compared(given, contrast_anchors, contrast_positives, directions):
@@ -85,7 +97,7 @@ def guided_contrastive(
                     rule = "never"
                 elif others.groups is not None and others.groups[j] == given.group[i]:
                     rule = "group"
-                elif guided and cos(row.guide[i], others.guide[j]) > limit:
+                elif guided and guide_similarity(row.guide[i], others.guide[j], guide_dims) > limit:
                     rule = "guide"
                 else:
                     kept.append(logit)

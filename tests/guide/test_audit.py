@@ -49,7 +49,10 @@ def by_guide(case, **options):
     return reference.guided_contrastive(case, **OPTIONS | options)[1]["guide"]
 
 
-@pytest.mark.parametrize("options", [{}, {"margin": 0.1}, {"margin": 0.3, "margin_strategy": "relative"}])
+SEVERAL = {"guide_dims": (2, 3)}  # two guides in the examples' five guide dimensions
+
+
+@pytest.mark.parametrize("options", [{}, {"margin": 0.1}, {"margin": 0.3, "margin_strategy": "relative"}, SEVERAL])
 @pytest.mark.parametrize("rows_at_once", [1, 4, 100])
 def test_counts_are_those_of_the_definition(options, rows_at_once, monkeypatch):
     monkeypatch.setattr(audits, "ROWS_AT_ONCE", rows_at_once)
@@ -65,12 +68,13 @@ def test_counts_are_those_of_the_definition(options, rows_at_once, monkeypatch):
     assert sum(found["histogram"]["positives"]) == 9
 
 
+@pytest.mark.parametrize("guides", [{}, SEVERAL])
 @pytest.mark.parametrize("strategy", ["absolute", "relative"])
-def test_the_rate_at_a_margin_is_what_the_loss_drops_there(strategy):
+def test_the_rate_at_a_margin_is_what_the_loss_drops_there(strategy, guides):
     case = example()
-    found = audited(case, margin=0.07)  # the audited margin decides nothing about the others
+    found = audited(case, margin=0.07, **guides)  # the audited margin decides nothing about the others
     for number in (0, 30, 50, 51, 77, 100):
-        wanted = by_guide(case, margin=float(MARGINS[number]), margin_strategy=strategy)
+        wanted = by_guide(case, margin=float(MARGINS[number]), margin_strategy=strategy, **guides)
         assert found["rate_at_margin"][strategy][number] == pytest.approx(wanted / found["candidates"])
 
 

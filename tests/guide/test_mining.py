@@ -101,6 +101,20 @@ def test_what_is_forbidden_makes_room_for_the_next_and_the_positive_stays():
     assert free.negative.tolist() == [1, 2]
 
 
+@pytest.mark.parametrize("strip", [1, 100])
+def test_of_several_guides_the_largest_score_counts(strip, monkeypatch):
+    monkeypatch.setattr(mining, "SCORES_AT_ONCE", strip * 40)
+    queries, corpus, pairs = problem()
+    scores = torch.maximum(queries[:, :2] @ corpus[:, :2].T, queries[:, 2:] @ corpus[:, 2:].T)
+    mined = mine(queries, corpus, pairs, MiningRules(relative_margin=None), guide_dims=(2, 4))
+    query, positive = pairs[mined.pair].T
+    torch.testing.assert_close(mined.positive_score, scores[query, positive])
+    torch.testing.assert_close(mined.negative_score, scores[query, mined.negative])
+    scores[tuple(pairs.T)] = -torch.inf
+    nearest = scores.topk(3).indices
+    assert torch.equal(mined.negative, nearest[pairs[:, 0]].reshape(-1))
+
+
 def test_ranks_count_what_the_filters_left_out():
     scores = torch.tensor([0.8, 0.79, 0.77, 0.7, 0.6])
     corpus = torch.stack([scores, (1 - scores**2).sqrt()], dim=1)

@@ -16,7 +16,7 @@ from tutelage.guide.margins import STRATEGIES, MarginCurve, as_decided, gaps
 from tutelage.guide.seen_pairs import Pairs
 from tutelage.losses.masks import RULES, Drops, ceiling
 from tutelage.losses.rules import Dropper, Plan
-from tutelage.losses.screen import products
+from tutelage.losses.screen import products, similarities
 from tutelage.losses.tiled import contrast, strips
 
 ROWS_AT_ONCE = 256
@@ -43,9 +43,8 @@ def positive_sims(plan: Plan) -> tuple[Float[Tensor, " rows"], Float[Tensor, " r
     assert first.row_guide is not None
     assert first.candidate_guide is not None
     line = torch.arange(len(first.rows), device=first.rows.device)
-    sides = (first.row_guide, first.candidate_guide), (first.rows, first.candidates)
-    guide, encoder = (products(rows, others, line, plan.positive_column) for rows, others in sides)
-    return guide, encoder
+    guide = products(first.row_guide, first.candidate_guide, line, plan.positive_column, plan.guide_dims)
+    return guide, products(first.rows, first.candidates, line, plan.positive_column)
 
 
 def views(plan: Plan) -> Iterator[View]:
@@ -63,7 +62,7 @@ def views(plan: Plan) -> Iterator[View]:
             assert block.row_id is not None
             assert block.candidate_id is not None
             yield View(
-                block.candidate_guide[tile.part] @ block.row_guide[strip].T,
+                similarities(block.row_guide[strip], block.candidate_guide[tile.part], plan.guide_dims),
                 block.candidates[tile.part] @ block.rows[strip].T,
                 free[tile.columns],
                 found.dropped.bool() & free[tile.columns],

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,15 @@ def _settings(module: torch.nn.Module) -> Any:
 def of_texts(ids: Int64[np.ndarray, " texts"]) -> str:
     """Digest of a set of text ids; order and repetition do not count."""
     return sha256(np.unique(ids).tobytes()).hexdigest()
+
+
+def of_file(path: Path) -> str:
+    """Digest of a file's content."""
+    content = sha256()
+    with path.open("rb") as file:
+        while part := file.read(2**20):
+            content.update(part)
+    return content.hexdigest()
 
 
 def digest(value: Any) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tutelage.errors import ConfigError
 from tutelage.losses.rules import Listed, Match
-from tutelage.losses.screen import products
+from tutelage.losses.screen import products, similarities
 from tutelage.losses.tiled import strips
 
 SCORES_AT_ONCE = 16 * 1024 * 1024  # elements of a queries x corpus strip
@@ -87,6 +87,7 @@ def mine(
     pairs: Int64[Tensor, "pairs 2"],
     rules: MiningRules,
     forbidden: Sequence[Match | Listed] = (),
+    guide_dims: Sequence[int] | None = None,
 ) -> Mined:
     """Triplets of every pair: (query, positive, negative).
 
@@ -100,15 +101,17 @@ def mine(
         pairs: (query, position in the corpus) of every positive, each once.
         rules: the filters.
         forbidden: candidates that are never a negative of a query, such as those of its concept.
+        guide_dims: widths of slices that are unit vectors each; the largest of their similarities counts.
     """
     query, positive = pairs.T
-    positive_score = products(queries, corpus, query, positive)
+    positive_score = products(queries, corpus, query, positive, guide_dims)
     worst = positive_score.new_full((len(queries),), torch.inf).scatter_reduce(0, query, positive_score, "amin")
     most = int(query.bincount().max())
     own = query * len(corpus) + positive
     found = []
     for strip in strips(len(queries), max(SCORES_AT_ONCE // len(corpus), 1)):
-        scores = _allowed(queries, corpus, strip, own, forbidden)
+        scores = similarities(corpus, queries[strip], guide_dims)
+        _forbid(scores, strip, own, forbidden)
         window, column = scores.topk(min(rules.range_max + most, len(corpus)), dim=1)
         row = torch.arange(strip.start, strip.stop, device=column.device)[:, None]
         candidate = ~torch.isin(row * len(corpus) + column, own) & window.isfinite()
@@ -121,19 +124,21 @@ def mine(
     negative, rank = torch.cat(found, dim=1)
     pair, place = (negative[query] >= 0).nonzero(as_tuple=True)
     negative, rank = negative[query[pair], place], rank[query[pair], place]
-    return Mined(pair, negative, positive_score[pair], products(queries, corpus, query[pair], negative), rank)
+    negative_score = products(queries, corpus, query[pair], negative, guide_dims)
+    return Mined(pair, negative, positive_score[pair], negative_score, rank)
 
 
-def _allowed(
-    queries: Tensor, corpus: Tensor, strip: slice, own: Int64[Tensor, " pairs"], forbidden: Sequence[Match | Listed]
-) -> Float[Tensor, "strip corpus"]:
-    """Scores of a strip, -inf where a candidate is forbidden and not the query's own positive."""
-    scores = queries[strip] @ corpus.T
-    flat, begin = scores.view(-1), strip.start * len(corpus)
+def _forbid(
+    scores: Float[Tensor, "strip corpus"],
+    strip: slice,
+    own: Int64[Tensor, " pairs"],
+    forbidden: Sequence[Match | Listed],
+) -> None:
+    """In place: -inf where a candidate is forbidden and not the query's own positive."""
+    flat, begin = scores.view(-1), strip.start * scores.shape[1]
     mine = own[(own >= begin) & (own < begin + len(flat))] - begin
     kept = flat[mine]
     for rule in forbidden:
         row, column = rule.find(strip)
         scores[row, column] = -torch.inf
     flat[mine] = kept
-    return scores

@@ -7,8 +7,7 @@ build that did not finish, and is built again.
 
 import json
 import os
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Iterable
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
@@ -16,23 +15,23 @@ from tempfile import mkdtemp
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
-from sentence_transformers import SentenceTransformer
 from torch import Tensor
 
-from tutelage.encode.encoder import encode
 from tutelage.errors import CacheMismatch, ConfigError, DataError
 from tutelage.guide import fingerprint as fp
+from tutelage.guide.sources import Guide, of_any
 from tutelage.records.texts import canonical, distinct, text_ids
 
 MANIFEST = "manifest.json"
 FILES = ("text_ids.npy", "vectors.npy", MANIFEST)
 DTYPES = ("float16", "float32", "float64")
-Embed = Callable[[list[str]], np.ndarray]
-Guide = SentenceTransformer | Embed
 
 
 class GuideStore:
     """Guide vectors by text id.
+
+    The similarity of two texts is the dot product of their vectors; or, where there are ``guide_dims``, the largest dot
+    product of slices of these widths, one slice for each guide.
 
     Example::
 
@@ -41,9 +40,16 @@ class GuideStore:
         store.vectors(text_ids(["nurse", "welder"]))              # [2, dim], unit length
     """
 
-    def __init__(self, ids: Int64[np.ndarray, " texts"], matrix: np.ndarray, fingerprint: fp.Fingerprint, path: Path):
+    def __init__(
+        self,
+        ids: Int64[np.ndarray, " texts"],
+        matrix: np.ndarray,
+        fingerprint: fp.Fingerprint,
+        path: Path,
+        guide_dims: tuple[int, ...] | None = None,
+    ) -> None:
         self._ids, self._matrix = ids, matrix
-        self.fingerprint, self.path = dict(fingerprint), path
+        self.fingerprint, self.path, self.guide_dims = dict(fingerprint), path, guide_dims
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -75,7 +81,8 @@ class GuideStore:
         A finished store of the same fingerprint is reused, and only the texts that it lacks are embedded.
 
         Args:
-            guide: a sentence-transformers model, or a function from a list of n texts to an (n, dim) array.
+            guide: a sentence-transformers model, a function from a list of n texts to an (n, dim) array, or one of
+                `tutelage.guide.sources`: n-grams, a matrix, several guides together.
             texts: all texts that training will touch; repeats cost nothing.
             path: the store's folder. It appears whole or not at all.
             prompt: the guide's own prompt (models only), put before every text.
@@ -96,21 +103,19 @@ class GuideStore:
             raise DataError("guide store: no texts to embed. Give the training texts.")
         if dtype not in DTYPES:
             raise ConfigError(f"guide store: dtype is '{dtype}'. Options: {', '.join(DTYPES)}.")
-        fields, embed = _source(guide, prompt, name, token_budget, progress)
-        fields["dtype"] = dtype
+        source = of_any(guide, prompt=prompt, name=name, token_budget=token_budget, progress=progress)
+        fields = {**source.fields, "dtype": dtype}
         held = cls._held(path, fields, overwrite=overwrite)
         if held is not None:
             texts = [text for text, known in zip(texts, held.holds(text_ids(texts)), strict=True) if not known]
             if not texts:
                 return held
-        vectors = np.asarray(embed(texts))
-        if vectors.ndim != 2 or len(vectors) != len(texts):
-            raise DataError(f"guide: {len(texts)} texts gave an array of shape {vectors.shape}; wanted (texts, dim).")
-        ids, matrix = text_ids(texts), _unit(vectors).astype(dtype)
+        vectors, guide_dims = source.embed(texts)
+        ids, matrix = text_ids(texts), vectors.astype(dtype)
         if held is not None:
             ids, matrix = np.concatenate([held._ids, ids]), np.concatenate([held._matrix, matrix])
         order = np.argsort(ids)
-        _write(path, ids[order], matrix[order], fields)
+        _write(path, ids[order], matrix[order], fields, guide_dims)
         return cls.open(path, fields)
 
     @classmethod
@@ -143,14 +148,15 @@ class GuideStore:
             raise CacheMismatch(
                 f"guide store {path}: no finished store. Build it: GuideStore.build(guide, texts, path)."
             )
-        held = json.loads((path / MANIFEST).read_text())["fingerprint"]
+        manifest = json.loads((path / MANIFEST).read_text())
+        held, guide_dims = manifest["fingerprint"], manifest.get("guide_dims")
         if fingerprint is not None and (changed := fp.differences(held, fingerprint)):
             raise CacheMismatch(
                 f"guide store {path} holds fingerprint {fp.short(held)}, this run needs {fp.short(fingerprint)} "
                 f"({', '.join(changed)} changed). Choose another folder (in a recipe: guide.store) or remove this one."
             )
         ids, matrix = (np.load(path / file, mmap_mode="r") for file in FILES[:2])
-        return cls(np.asarray(ids), matrix, held, path)
+        return cls(np.asarray(ids), matrix, held, path, tuple(guide_dims) if guide_dims else None)
 
     def holds(self, ids: Int64[np.ndarray, " texts"]) -> Bool[np.ndarray, " texts"]:
         """Whether the store has a vector for each of these text ids."""
@@ -177,26 +183,13 @@ class GuideStore:
         return found.to(ids.device) if isinstance(ids, Tensor) else found
 
 
-def _source(
-    guide: Guide, prompt: str | None, name: str | None, token_budget: int | None, progress: str | None
-) -> tuple[dict[str, str], Embed]:
-    """The fingerprint fields of a guide, and how it embeds."""
-    if isinstance(guide, SentenceTransformer):
-        embed = partial(encode, guide, prompt=prompt, token_budget=token_budget, progress=progress)
-        return fp.of_model(guide, prompt), embed
-    if name is None:
-        raise ConfigError("guide: a function needs a name, which stands for it in the fingerprint. Give name='...'.")
-    if prompt is not None:
-        raise ConfigError("guide: a prompt is for models; a function puts its own before the texts. Leave prompt out.")
-    return {"function": name}, guide
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.where(length > 0, length, 1)
-
-
-def _write(path: Path, ids: Int64[np.ndarray, " texts"], matrix: np.ndarray, fingerprint: fp.Fingerprint) -> None:
+def _write(
+    path: Path,
+    ids: Int64[np.ndarray, " texts"],
+    matrix: np.ndarray,
+    fingerprint: fp.Fingerprint,
+    guide_dims: tuple[int, ...] | None,
+) -> None:
     """Everything in a folder beside the target, the manifest last, then one rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
     work = Path(mkdtemp(prefix=f".{path.name}-", dir=path.parent))
@@ -207,6 +200,7 @@ def _write(path: Path, ids: Int64[np.ndarray, " texts"], matrix: np.ndarray, fin
             "fingerprint": dict(fingerprint),
             "texts": len(matrix),
             "dim": matrix.shape[1],
+            "guide_dims": guide_dims,
             "texts_digest": fp.of_texts(ids),
         }
         (work / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")

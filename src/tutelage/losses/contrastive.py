@@ -1,6 +1,7 @@
 """The guided contrastive loss: which texts compete, and the options that decide what is dropped."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int
@@ -45,6 +46,7 @@ def guided_contrastive(
     positive_column: Int[Tensor, " rows"] | None = None,
     negative_row: Int[Tensor, " negatives"] | None = None,
     dims: Mapping[int, float] | None = None,
+    guide_dims: Sequence[int] | None = None,
     chunk_size: int | None = None,
 ) -> tuple[Float[Tensor, ""], Drops]:
     """Contrastive loss over in-batch candidates, without those that are right answers too.
@@ -91,13 +93,16 @@ def guided_contrastive(
             doc_to_doc). Default: all rows' first negatives, then all rows' second ones, and so on.
         dims: Matryoshka: dimensions and the weight of each one's loss, as in ``{384: 1, 128: 1}``; the sum of the
             losses of those prefixes, renormalised, costs little more than one. Default: all dimensions.
+        guide_dims: several guides: the widths of their vectors, which stand side by side in the guide's. The guide
+            similarity of a pair, a row's positive included, is then the largest cosine of a slice. Default: one guide.
         chunk_size: rows whose logits are alive at a time; changes memory only. Default: by a memory budget.
 
     Returns:
         The loss and the counts of dropped candidates.
 
     Raises:
-        ValueError: temperature <= 0, a dimension that the vectors do not have, directions that cannot be.
+        ValueError: temperature <= 0, a dimension that the vectors do not have, slices that do not make up the guide's
+            vectors, directions that cannot be.
 
     Example::
 
@@ -122,6 +127,7 @@ def guided_contrastive(
         positive_column=positive_column,
         negative_row=negative_row,
         dims=dims,
+        guide_dims=guide_dims,
         chunk_size=chunk_size,
     )  # fmt: skip
     if dims is None:
@@ -151,6 +157,7 @@ def plan_of(
     positive_column: Int[Tensor, " rows"] | None = None,
     negative_row: Int[Tensor, " negatives"] | None = None,
     dims: Mapping[int, float] | None = None,
+    guide_dims: Sequence[int] | None = None,
     chunk_size: int | None = None,
 ) -> Plan:
     """Who competes and who leaves, before anything is summed: the arguments are those of `guided_contrastive`."""
@@ -162,7 +169,7 @@ def plan_of(
     if dims is not None and not (dims and all(0 < dim <= width for dim in dims)):
         raise ValueError(f"dims are {list(dims)}; wanted dimensions from 1 to {width}.")
     # Prefixes have lengths of their own; otherwise the whole vector's length is all there is.
-    ready = Embedded.normalised if dims is None else Embedded.widened
+    ready = partial(Embedded.normalised if dims is None else Embedded.widened, guide_dims=guide_dims)
     anchor, positive = ready(anchor), ready(positive)
     anchors = anchor if anchor_candidates is None else ready(anchor_candidates)
     line = torch.arange(len(anchor.vectors), device=anchor.vectors.device)
@@ -212,4 +219,5 @@ def plan_of(
         margin=margin,
         margin_strategy=margin_strategy,
         chunk_size=chunk_size,
+        guide_dims=guide_dims,
     )

@@ -7,7 +7,8 @@ leaves row i when one of these holds:
 2. ``text``: its text is row i's anchor or positive, by text id;
 3. ``never``: somebody listed it, beside row i's anchor or positive, as a pair that is no negative, by text ids;
 4. ``group``: its group (ESCO concept, cluster ...) is row i's, by group id;
-5. ``guide``: its guide similarity to row i exceeds row i's ceiling, strictly.
+5. ``guide``: its guide similarity to row i exceeds row i's ceiling, strictly. Several guides may stand side by side in
+   the guide's vectors, slice by slice (``guide_dims``): the similarity is then the largest of theirs.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,7 +19,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from tutelage.losses.similarity import unit, widen
+from tutelage.losses.similarity import unit, unit_slices, widen
 
 RULES = ("self", "text", "never", "group", "guide")
 MarginStrategy = Literal["absolute", "relative"]
@@ -40,13 +41,15 @@ class Embedded:
     text_id: Int[Tensor, " texts"] | None = None
     group_id: Int[Tensor, " texts"] | None = None
 
-    def normalised(self) -> "Embedded":
+    def normalised(self, guide_dims: Sequence[int] | None = None) -> "Embedded":
         """The same with unit vectors of both models."""
-        return replace(self.widened(), vectors=unit(self.vectors))
+        return replace(self.widened(guide_dims), vectors=unit(self.vectors))
 
-    def widened(self) -> "Embedded":
-        """The same in at least float32, with unit vectors of the guide only."""
-        guide = None if self.guide is None else unit(self.guide)
+    def widened(self, guide_dims: Sequence[int] | None = None) -> "Embedded":
+        """The same in at least float32, with unit vectors of the guide only: whole ones, or slices of these widths."""
+        guide = self.guide
+        if guide is not None:
+            guide = unit(guide) if guide_dims is None else unit_slices(guide, guide_dims)
         return replace(self, vectors=widen(self.vectors), guide=guide)
 
     def take(self, index: Int[Tensor, " picked"]) -> "Embedded":

@@ -76,6 +76,7 @@ class Plan(NamedTuple):
     margin: float
     margin_strategy: MarginStrategy
     chunk_size: int | None
+    guide_dims: Sequence[int] | None = None  # widths of several guides' slices, of which the nearest decides
 
     @property
     def vectors(self) -> list[Tensor]:
@@ -139,7 +140,8 @@ class Dropper:
         self._ceiling = None
         guide, others = plan.blocks[0].row_guide, plan.blocks[0].candidate_guide
         if guide is not None and others is not None:
-            own = products(guide, others, torch.arange(len(first), device=first.device), plan.positive_column)
+            line = torch.arange(len(first), device=first.device)
+            own = products(guide, others, line, plan.positive_column, plan.guide_dims)
             self._ceiling = ceiling(own, plan.margin, plan.margin_strategy)
         self.widest = max(tile.part.stop - tile.part.start for tile in self.tiles)
         # Guide vectors may have a dtype of their own.
@@ -184,7 +186,7 @@ class Dropper:
         dropped, work = (_shaped(each, tile, strip) for each in (self._dropped, self._work))
         if row is None or other is None or self._ceiling is None:
             return dropped.zero_()
-        excess(row[strip], other[tile.part], self._ceiling[strip], dropped, work)
+        excess(row[strip], other[tile.part], self._ceiling[strip], dropped, work, self.plan.guide_dims)
         # Signs and sums of floats: on a CPU several times faster than comparing, and positions are not needed.
         return dropped.clamp_(min=0).sign_()
 

@@ -1,7 +1,10 @@
 """How far similarities exceed a ceiling: read off a matrix product, decided pair by pair where its rounding could err.
 
 A candidate with the very vector of the positive is level with it, not above, however the products were rounded.
+Where vectors hold several guides side by side, as slices of the widths ``dims``, a similarity is the largest of theirs.
 """
+
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float, Int
@@ -17,23 +20,43 @@ def excess(
     ceiling: Float[Tensor, " rows"],
     out: Float[Tensor, "candidates rows"],
     work: Float[Tensor, "candidates rows"],
+    dims: Sequence[int] | None = None,
 ) -> None:
     """Similarity less the row's ceiling, into ``out``: above 0 exactly where the pair's own product exceeds it.
 
     Args:
-        rows: unit vectors.
-        candidates: unit vectors.
+        rows: unit vectors, or vectors of unit slices.
+        candidates: the same.
         ceiling: of each row.
         out: the result.
         work: what it held is lost.
+        dims: widths of the slices, if any.
     """
-    torch.mm(candidates, rows.T, out=out)
+    similarities(rows, candidates, dims, out=out, work=work)
     out -= ceiling
     slack = 2 * rows.shape[1] * torch.finfo(rows.dtype).eps  # bounds the rounding of both products
     candidate, row = small(torch.abs(out, out=work), slack)
     if len(row):
-        above = products(rows, candidates, row, candidate) > ceiling[row]
+        above = products(rows, candidates, row, candidate, dims) > ceiling[row]
         out[candidate, row] = above.to(out.dtype) * 2 - 1
+
+
+def similarities(
+    rows: Float[Tensor, "rows dim"],
+    candidates: Float[Tensor, "candidates dim"],
+    dims: Sequence[int] | None = None,
+    *,
+    out: Float[Tensor, "candidates rows"] | None = None,
+    work: Float[Tensor, "candidates rows"] | None = None,
+) -> Float[Tensor, "candidates rows"]:
+    """Of all pairs, by matrix products, one for each slice; ``out`` and ``work`` save the memory of two results."""
+    if dims is None:
+        return torch.mm(candidates, rows.T, out=out)
+    (first, others), *further = zip(rows.split(list(dims), dim=1), candidates.split(list(dims), dim=1), strict=True)
+    best = torch.mm(others, first.T, out=out)
+    for part, others in further:
+        torch.maximum(best, torch.mm(others, part.T, out=work), out=best)
+    return best
 
 
 def products(
@@ -41,10 +64,18 @@ def products(
     candidates: Float[Tensor, "candidates dim"],
     row: Int[Tensor, " pairs"],
     column: Int[Tensor, " pairs"],
+    dims: Sequence[int] | None = None,
 ) -> Float[Tensor, " pairs"]:
-    """Dot products pair by pair: equal vectors give equal products, which a matrix product does not promise."""
+    """Similarities pair by pair: equal vectors give equal ones, which a matrix product does not promise."""
     parts = zip(row.split(AT_ONCE), column.split(AT_ONCE), strict=True)
-    return torch.cat([(rows[r] * candidates[c]).sum(1) for r, c in parts])
+    return torch.cat([_summed(rows[r] * candidates[c], dims) for r, c in parts])
+
+
+def _summed(terms: Float[Tensor, "pairs dim"], dims: Sequence[int] | None) -> Float[Tensor, " pairs"]:
+    """The sum of each pair's terms, or the largest of the sums of its slices."""
+    if dims is None:
+        return terms.sum(1)
+    return torch.stack([part.sum(1) for part in terms.split(list(dims), dim=1)]).amax(0)
 
 
 def small(
