@@ -1,5 +1,6 @@
 """Shapes and types are checked on every call under test; real data and real weights are fixtures."""
 
+import json
 import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -14,11 +15,19 @@ from pathlib import Path  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 from sentence_transformers import SentenceTransformer  # noqa: E402
-from sentence_transformers.sentence_transformer.modules import Pooling, Transformer  # noqa: E402
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors  # noqa: E402
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast  # noqa: E402
+from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer  # noqa: E402
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers  # noqa: E402
+from transformers import (  # noqa: E402
+    BertConfig,
+    BertModel,
+    PreTrainedTokenizerFast,
+    XLMRobertaConfig,
+    XLMRobertaModel,
+    XLMRobertaTokenizer,
+)
 
 from tutelage.encode.models import MINILM, load_model  # noqa: E402
+from tutelage.records.sources import labels  # noqa: E402
 
 LETTERS = "abcdefghijklmnopqrstuvwxyzäöüßéñçğış0123456789-'/.?,"
 
@@ -62,6 +71,27 @@ def tiny_model(folder: Path, seed: int = 0) -> SentenceTransformer:
     BertModel(config).save_pretrained(folder)
     transformer = Transformer(str(folder))
     return SentenceTransformer(modules=[transformer, Pooling(transformer.get_embedding_dimension())], device="cpu")
+
+
+def tiny_xlmr(folder: Path, seed: int = 0) -> SentenceTransformer:
+    """bge-m3 in small: an XLM-R of 2 layers, 64 wide, pieces learned from the sample; its first token, at length 1."""
+    pieces = Tokenizer(models.Unigram())
+    pieces.pre_tokenizer = pre_tokenizers.Metaspace()
+    special = ["<s>", "<pad>", "</s>", "<unk>"]
+    trainer = trainers.UnigramTrainer(vocab_size=800, special_tokens=special, unk_token="<unk>", show_progress=False)
+    pieces.train_from_iterator((label.text for label in labels("sample:en,de,es,tr")), trainer)
+    vocab = [(piece, score) for piece, score in json.loads(pieces.to_str())["model"]["vocab"]]
+    tokenizer = XLMRobertaTokenizer(vocab=vocab, model_max_length=128)
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(seed)
+    config = XLMRobertaConfig(
+        vocab_size=len(tokenizer), hidden_size=64, num_hidden_layers=2, num_attention_heads=4, intermediate_size=128,
+        max_position_embeddings=130, type_vocab_size=1, pad_token_id=1,
+    )  # fmt: skip
+    XLMRobertaModel(config).save_pretrained(folder)
+    transformer = Transformer(str(folder))
+    pooling = Pooling(transformer.get_embedding_dimension(), pooling_mode="cls")
+    return SentenceTransformer(modules=[transformer, pooling, Normalize()], device="cpu")
 
 
 @pytest.fixture(scope="session")

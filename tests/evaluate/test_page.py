@@ -241,6 +241,19 @@ def test_facts_leave_out_what_is_not_known() -> None:
     assert facts({"machine": {"processor": "", "cores": 2, "gpu": "H100"}}) == {"Machine": "2 cores, H100"}
 
 
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"name": "tfidf"}, {"Guide": "tfidf"}),
+        ({"name": ["tfidf", "start"], "combine": None}, {"Guide": "mean of tfidf, start"}),
+        ({"name": ["tfidf", "start"], "combine": "max"}, {"Guide": "max of tfidf, start"}),
+        ({"name": None}, {}),
+    ],
+)
+def test_one_guide_is_told_by_its_name_several_by_what_is_made_of_them(settings, told) -> None:
+    assert facts({"recipe": {"guide": settings}}) == told
+
+
 @pytest.mark.parametrize(("lines", "kept"), [(0, []), (1, [0]), (2, [0, 1]), (12, list(range(12)))])
 def test_a_short_log_is_shown_whole(lines, kept) -> None:
     assert [entry["step"] for entry in logged([{"step": step} for step in range(lines)])] == kept

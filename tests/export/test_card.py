@@ -9,7 +9,7 @@ from sentence_transformers import SentenceTransformer
 
 from tutelage.evaluate.report import HEADINGS, before_after_rows, compare, provenance
 from tutelage.evaluate.retrieval import RetrievalResult
-from tutelage.export.card import ATTRIBUTIONS, complete_card, markdown_table, section
+from tutelage.export.card import ATTRIBUTIONS, attributions, complete_card, markdown_table, section
 
 RECIPE = "name: demo\ndata:\n  source: sample:en\n"
 
@@ -46,6 +46,7 @@ def test_outside_a_checkout_the_commit_is_unknown(report: dict[str, Any]) -> Non
 @pytest.mark.parametrize(
     ("sources", "judged_on", "named"),
     [
+        (["cnli-tr:train", "stsb-tr:train"], "tquad:dev", ["stsb-tr", "cnli-tr", "tquad"]),
         (["sample:en"], "sample-heldout:en", []),
         (["esco:en,de"], "sample-heldout:en", ["esco"]),
         (["sample:en"], "esco-heldout:en", ["esco"]),
@@ -58,6 +59,71 @@ def test_sources_are_attributed_where_a_run_trains_or_is_judged_on_them(
 ) -> None:
     text = section({**report, "recipe": trained_on(*sources), "after": {judged_on: {}} | report["after"]}, RECIPE)
     assert [name for name, attribution in ATTRIBUTIONS.items() if attribution in text] == named
+
+
+def test_sets_of_every_kind_are_attributed(report: dict[str, Any]) -> None:
+    kinds = {"triplets": {"cnli-tr:dev": {}}, "general": {}, "gender": {"esco-gender:de": {}}}
+    assert attributions({**report, **kinds}) == [ATTRIBUTIONS["esco"], ATTRIBUTIONS["cnli-tr"]]
+
+
+LOG = [
+    {"loss": 1.0, "drop_guide": 0.1, "drop_text": 0.0, "drop_partition": 0.25},
+    {"loss": 0.5, "drop_guide": 0.3, "drop_text": 0.0, "drop_partition": 0.75},
+]
+MORE = {
+    "triplets": {"dev": {"dev-16d_cosine_accuracy": {"before": 0.5, "after": 0.75, "low": 0.1, "high": 0.4}}},
+    "general": {"stsb-tr:dev": {"metric": "spearman", "before": 0.5, "after": 0.25, "low": -0.5, "high": -0.1}},
+    "gender": {"esco-gender:de": {"before": 0.5, "after": 0.5, "low": None, "high": None, "pairs": 9}},
+    "dims": {"sample-heldout:en": {"16": {"map": 0.5}, "8": {"map": 0.25}}},
+    "judged": {"sample-heldout:en": {"queries": 1000, "entries": 259}},
+    "guide": {"name": "my-guide", "fingerprint": "3f9c00000000", "texts": 1234},
+    "training": {"log": LOG, "left_out": {"tquad:train": 12}},
+}
+EVIDENCE = """
+### Beyond retrieval
+
+| set | figure | before | after | gain | 95 % interval |
+| --- | --- | --- | --- | --- | --- |
+| dev | dev-16d_cosine_accuracy | 0.5000 | 0.7500 | +0.2500 | +0.1000 +0.4000 |
+| stsb-tr:dev | spearman | 0.5000 | 0.2500 | -0.2500 | -0.5000 -0.1000 |
+| esco-gender:de | rank-biased overlap of both forms | 0.5000 | 0.5000 | +0.0000 | unknown |
+
+### Matryoshka widths
+
+| set | metric | 16 | 8 |
+| --- | --- | --- | --- |
+| sample-heldout:en | map | 0.5000 | 0.2500 |
+
+### What was measured on
+
+| set | holds |
+| --- | --- |
+| sample-heldout:en | 1,000 queries, 259 entries |
+
+### Guide and dropped candidates
+
+Guide: my-guide, fingerprint 3f9c00000000, 1,234 texts embedded once.
+
+| dropped as, share of the candidates | first logged | last logged | mean |
+| --- | --- | --- | --- |
+| guide | 0.1000 | 0.3000 | 0.2000 |
+| same text | 0.0000 | 0.0000 | 0.0000 |
+| of the softmax sum | 0.2500 | 0.7500 | 0.5000 |
+
+### How it was made
+"""
+
+
+def test_the_section_holds_every_kind_of_evidence(report: dict[str, Any]) -> None:
+    text = section({**report, **MORE}, RECIPE)
+    assert EVIDENCE in text
+    assert "Left out of tquad:train, since a set above holds their texts: 12 rows." in text
+    assert f"### Data and licences\n\n* {ATTRIBUTIONS['esco']}\n* {ATTRIBUTIONS['stsb-tr']}\n" in text
+
+
+def test_what_was_not_measured_has_no_heading(report: dict[str, Any]) -> None:
+    headings = [line for line in section(report, RECIPE).splitlines() if line.startswith("#")]
+    assert headings == ["## Before and after", "### How it was made"]
 
 
 def test_the_section_goes_before_the_cards_details_and_changes_nothing_else(

@@ -161,6 +161,27 @@ def test_drop_last_leaves_out_every_batch_that_is_not_full() -> None:
     assert 0 < len(full) < len(whole)
 
 
+@pytest.mark.parametrize("sampler", [NoDuplicateBatches, ConceptBatches])
+def test_every_epoch_has_as_many_full_batches_as_the_first(sampler: type[NoDuplicateBatches]) -> None:
+    """transformers counts the batches of the first epoch; a resumed run finds its place by that count."""
+    data = repetitive()
+    size = 6 if sampler is NoDuplicateBatches else 3
+    drawn = sampler(data, batch_size=size, drop_last=True)
+    loose = sampler(data, batch_size=size, drop_last=False)
+    lengths, luck = [], set()
+    for epoch in range(30):
+        drawn.set_epoch(epoch)
+        loose.set_epoch(epoch)
+        full = [batch for batch in loose if len(batch) == size]
+        luck.add(len(full))
+        lengths.append(len(drawn))
+        batches = list(drawn)
+        assert batches[: len(full)] == full[: len(batches)]
+        assert all(len(set(texts(data, batch))) == 2 * size for batch in batches)
+    assert len(luck) > 1, "every order gave as many: nothing was tested"
+    assert len(set(lengths)) == 1
+
+
 def test_columns_of_identity_and_label_are_no_texts() -> None:
     data = Dataset.from_dict(
         {
@@ -168,6 +189,7 @@ def test_columns_of_identity_and_label_are_no_texts() -> None:
             "positive": ["x", "y", "z"],
             "concept": ["c", "c", "c"],
             "group": ["g", "g", "g"],
+            "language": ["en", "en", "en"],
             "label": [1, 1, 1],
         }
     )

@@ -4,14 +4,18 @@ import json
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from tutelage.encode.models import MINILM
 from tutelage.errors import ConfigError, DataError
 from tutelage.guide.mining import MiningRules
+from tutelage.records.pairs import IDENTITY_COLUMNS
 from tutelage.records.sources import labels
-from tutelage.train.build import training_data
+from tutelage.records.texts import text_ids
+from tutelage.train.build import guide_store, texts_of, training_data
 from tutelage.train.mining import METADATA, mine_triplets
 from tutelage.train.recipe import load_recipe
+from tutelage.train.run import prepare
 
 
 @pytest.fixture
@@ -45,7 +49,11 @@ def test_no_negative_is_of_the_anchors_concept_or_text(sample):
     assert all(not concepts[row["anchor"]] & concepts[row["negative"]] for row in rows)
     assert all(concepts[row["anchor"]] & concepts[row["positive"]] for row in rows)
     assert all(row["anchor"] != row["negative"] for row in rows)
-    assert all(row["concept"] == " ".join(sorted(concepts[row["anchor"]])) for row in rows)
+    assert all({row["concept"]} == concepts[row["anchor"]] & concepts[row["positive"]] for row in rows)
+    assert all({row["concept_negative"]} == concepts[row["negative"]] for row in rows)
+    assert {row["language"] for row in rows} == {"en"}
+    groups = {label.concept: label.group for label in labels("sample:en")}
+    assert all(row["group"] == groups[row["concept"]] for row in rows)
     assert all(row["negative_score"] <= 0.95 * row["positive_score"] + 1e-6 for row in rows)
     assert json.loads(table.schema.metadata[METADATA]) == about
     assert about["settings"]["relative_margin"] == 0.05
@@ -54,13 +62,37 @@ def test_no_negative_is_of_the_anchors_concept_or_text(sample):
     assert len(about["fingerprint"]) == 12
 
 
+def test_of_several_guides_the_nearest_finds_negatives(guide, tmp_path):
+    (tmp_path / "pairs.csv").write_text(
+        "anchor,positive\n" + "".join(f"job {i},task {i * 37 % 50}\n" for i in range(40))
+    )
+    data = [f"data.train=[{{source: '{tmp_path / 'pairs.csv'}'}}]", "sampling={batch_size: 8}"]
+
+    def settings(name):
+        return [*guide, *data, f"guide={{name: {name}, dtype: float32}}"]
+
+    rules = MiningRules(num_negatives=1, relative_margin=None)  # to random weights all texts are near
+    both = [*settings("[tfidf, start]"), "guide.combine=max"]
+    about, table = mined("demo_sample", tmp_path / "t.parquet", overrides=both, rules=rules)
+    scores = []
+    for name in ("tfidf", "start"):
+        alone = load_recipe("demo_sample", settings(name))
+        store = guide_store(alone, texts_of(prepare(alone, None).train), tmp_path / f"by-{name}", overwrite=False)
+        sides = [store.vectors(text_ids(table.column(side).to_pylist())) for side in ("anchor", "negative")]
+        scores.append((sides[0] * sides[1]).sum(1))
+    assert about["model"] == "max of tfidf, start"
+    assert len(table) == 40
+    torch.testing.assert_close(torch.maximum(*scores), torch.tensor(table.column("negative_score").to_pylist()))
+
+
 def test_the_file_is_a_source_of_triplets_and_says_the_same_every_time(sample):
     folder, (_, table), (_, again) = sample
     assert again.equals(table)
     source = f"data.train=[{{source: '{folder / 'a.parquet'}', columns: [anchor, positive, negative]}}]"
-    rows = training_data(load_recipe("demo_sample", [source]).data, None, [])
-    assert rows.column_names == ["anchor", "positive", "negative"]
-    assert rows["negative"][:] == table.column("negative").to_pylist()
+    (rows,) = training_data(load_recipe("demo_sample", [source]).data, None, []).values()
+    assert rows.column_names == ["anchor", "positive", "negative", *IDENTITY_COLUMNS]
+    for name in rows.column_names:
+        assert rows[name][:] == table.column(name).to_pylist()
 
 
 def test_a_table_of_pairs_is_mined_by_the_model_that_is_named(tmp_path):
@@ -73,6 +105,19 @@ def test_a_table_of_pairs_is_mined_by_the_model_that_is_named(tmp_path):
     assert negative["nurse"] == "care assistant"
     assert about["model"] == MINILM
     assert set(table.column("concept").to_pylist()) == {""}
+
+
+def test_an_optional_source_that_is_not_at_hand_is_not_missed(tmp_path):
+    path = tmp_path / "mine.yaml"
+    pairs = [("nurse", "registered nurse"), ("carer", "care assistant"), ("welder", "arc welder"), ("cook", "chef")]
+    (tmp_path / "pairs.csv").write_text("anchor,positive\n" + "".join(f"{a},{p}\n" for a, p in pairs))
+    path.write_text(
+        f"output: {tmp_path}/run\nguide: {{name: null}}\nsampling: {{batch_size: 2}}\n"
+        f"data: {{train: [{{source: '{tmp_path}/pairs.csv', name: own}}, {{source: 'esco:en', optional: true}}]}}\n"
+        "evaluate: {sets: ['sample-heldout:tr']}\n"
+    )
+    _, table = mined(str(path), tmp_path / "t.parquet", rules=MiningRules(num_negatives=1))
+    assert set(table.column("source").to_pylist()) == {"own"}
 
 
 def test_a_mining_that_finds_nothing_writes_nothing(guide, tmp_path):

@@ -18,6 +18,7 @@ from sentence_transformers.sentence_transformer.losses import (
 
 from tutelage import GuidedLoss, GuidedTrainer, GuideStore
 from tutelage.errors import ConfigError, DataError
+from tutelage.records.pairs import IDENTITY_COLUMNS
 
 ANCHORS = ["nurse", "software developer", "welder", "head of finance", "primary school teacher"]
 POSITIVES = ["registered nurse", "programmer", "arc welder", "CFO", "elementary teacher"]
@@ -185,7 +186,9 @@ def test_the_guide_adds_no_parameters_to_the_optimizer(tiny, tmp_path):
 
 
 def test_the_collator_reads_no_identity_column_as_text(tiny):
-    data = rows(ANCHORS, POSITIVES).add_column("concept", CONCEPTS).add_column("group", CONCEPTS)
+    data = rows(ANCHORS, POSITIVES)
+    for name in IDENTITY_COLUMNS:
+        data = data.add_column(name, CONCEPTS)
     batch = GuidedLoss(tiny, None).collator(group_column="group")(list(data))
     assert [key for key in batch if key.endswith("input_ids")] == ["anchor_input_ids", "positive_input_ids"]
     assert batch["anchor_group_id"].unique().numel() == 5

@@ -8,7 +8,8 @@ import yaml
 from pydantic import ValidationError
 
 from tutelage.errors import ConfigError
-from tutelage.train.recipe import SHIPPED, Recipe, load_recipe, shipped
+from tutelage.train.recipe import SHIPPED, Recipe, TrainSource, load_recipe, shipped
+from tutelage.train.run import prepare
 
 SMALL = "output: out\ndata: {train: [{source: sample:en}]}\nevaluate: {sets: ['sample-heldout:en']}\n"
 
@@ -45,7 +46,7 @@ def test_every_key_of_a_shipped_recipe_takes_effect():
         resolved = load_recipe(name).model_dump(mode="json")
         for section, options in written.items():
             if isinstance(options, dict) and section != "sample":
-                for key in options.keys() - {"train"}:
+                for key in options.keys() - {"train", "triplets"}:  # these may be names alone
                     assert resolved[section][key] == options[key], f"{name}: {section}.{key}"
 
 
@@ -87,6 +88,9 @@ def test_a_name_with_an_e_in_it_stays_text(recipe):
         ("training.epochs=2", lambda recipe: recipe.training.epochs == 2),
         ("loss.contrast_anchors=false", lambda recipe: recipe.loss.contrast_anchors is False),
         ("guide.name=null", lambda recipe: recipe.guide.name is None),
+        ("guide.name=[tfidf, start]", lambda recipe: recipe.guide.names == ("tfidf", "start")),
+        ("guide={name: [tfidf, start], combine: max}", lambda recipe: recipe.guide.title == "max of tfidf, start"),
+        ("guide.name=[tfidf]", lambda recipe: recipe.guide.name == recipe.guide.title == "tfidf"),
         ("evaluate.metrics=[map, ndcg@5]", lambda recipe: recipe.evaluate.metrics == ("map", "ndcg@5")),
         ("data.train=[{source: a=b.csv}]", lambda recipe: recipe.data.train[0].source == "a=b.csv"),
         ("output=runs/b", lambda recipe: recipe.output == Path("runs/b")),
@@ -108,7 +112,7 @@ UNKNOWN = {
     "los.margin=0": "recipe: unknown option 'los'. Options: name, output, model, guide, data, sampling, loss, "
     "training, evaluate.",
     "data.train=[{source: a, colums: [q, a]}]": "data.train.0: unknown option 'colums'. "
-    "Options: source, columns, max_pairs.",
+    f"Options: {', '.join(TrainSource.model_fields)}.",
 }
 
 
@@ -175,6 +179,33 @@ def test_a_best_checkpoint_that_cannot_be_told_is_refused(recipe, overrides, mes
 def test_what_is_named_twice_is_refused(recipe, override, message):
     path = recipe()
     assert message in refused(path, override.replace("S", f"'{load_recipe(path).evaluate.sets[0]}'"))
+
+
+@pytest.mark.parametrize(
+    ("guide", "message"),
+    [
+        ("name: []", "'name' is []. Wanted the name of a guide, a list of names, or null for none."),
+        ("name: 3", "'name' is 3. Wanted the name of a guide, a list of names, or null for none."),
+        ("name: ''", "'name' is ''. Wanted the name of a guide, a list of names, or null for none."),
+        ("name: [a, 3]", "'name' is ['a', 3]. Wanted the name of a guide, a list of names, or null for none."),
+        ("name: [a, b, a]", "'name' is ['a', 'b', 'a']. 'a' stands twice. Name it once."),
+        ("combine: max", "combine is 'max', which wants several guides. Name a list, or leave it out."),
+        ("name: null, combine: mean", "combine is 'mean', which wants several guides. Name a list, or leave it out."),
+        ("name: [a], combine: mean", "combine is 'mean', which wants several guides. Name a list, or leave it out."),
+        ("name: [a, b], combine: sum", "'combine' is 'sum'. Input should be 'mean' or 'max'."),
+        ("name: tfidf, prompt: 'q: '", "prompt is for guides that are models. Leave it out."),
+        ("name: [tfidf, v.npy], max_length: 9", "max_length is for guides that are models. Leave it out."),
+    ],
+)
+def test_guides_that_do_not_go_together_are_refused(recipe, guide, message):
+    path = recipe()
+    assert refused(path, f"guide={{{guide}}}") == f"{path}: guide: {message}"
+
+
+@pytest.mark.parametrize("guide", ["name: [tfidf, start], combine: max", "name: [tfidf, start]", "name: null"])
+def test_a_resolved_recipe_of_any_guides_loads_again(recipe, guide):
+    loaded = load_recipe(recipe(), [f"guide={{{guide}}}"])
+    assert load_recipe(recipe(loaded.to_yaml())) == loaded
 
 
 @pytest.mark.parametrize("key", ["metrics=[ndcg]", "main=ndcg"])
@@ -282,3 +313,58 @@ def test_a_faulty_block_for_the_sample_is_refused(recipe, block, message):
     with pytest.raises(ConfigError) as caught:
         load_recipe(path, sample=True)
     assert str(caught.value) == f"{path}: {message}"
+
+
+def test_training_sources_may_be_named_without_their_columns():
+    short, long = load_recipe("demo_sample", ["data.train=['sample:en', {source: t.csv, columns: [q, a]}]"]).data.train
+    assert short == TrainSource(source="sample:en")
+    assert long.columns == ("q", "a")
+
+
+def test_a_set_is_called_by_its_name_else_by_its_source_numbered_where_that_stands_again():
+    train = "[{source: 'sample:en', name: full_en}, 'sample:de', 'sample:en', 'sample:de', 'sample:en']"
+    names = load_recipe("demo_sample", [f"data.train={train}"]).data.names
+    assert names == ["full_en", "sample:de", "sample:en", "sample:de #2", "sample:en #2"]
+
+
+@pytest.mark.parametrize(
+    ("name", "train"),
+    [
+        ("full", "[{source: a.csv, name: full}, {source: b.csv, name: full}]"),
+        ("a.csv", "[{source: a.csv}, {source: b.csv, name: a.csv}]"),
+        ("verdicts", "[{source: b.csv, name: verdicts}]"),
+    ],
+)
+def test_two_sets_of_one_name_are_refused(recipe, name, train):
+    path = recipe()
+    assert refused(path, f"data.train={train}") == (
+        f"{path}: data: train: the name '{name}' is taken. Give the set another."
+    )
+
+
+def test_pairs_across_one_language_are_refused_before_any_data_is_read(recipe):
+    path = recipe()
+    assert refused(path, "data.train=['esco-mix:en']") == (
+        f"{path}: data.train.0: 'source' is 'esco-mix:en'. 'esco-mix:en': wanted two languages or more that pair with "
+        "each other, as in esco-mix:en,de."
+    )
+
+
+SMALL_SYSTEMS = ("job_titles_small", "job_titles_best", "turkish_matryoshka_small", "gistembed_small")
+
+
+@pytest.mark.parametrize("name", SMALL_SYSTEMS)
+def test_the_small_recipes_need_no_data(name):
+    """Without a data folder each is what its `sample` says, and that is all there."""
+    given = load_recipe(name, sample=True)
+    found = prepare(given, None)
+    assert all(source.source.startswith("sample") for source in given.data.train)
+    assert list(found.train) == list(given.data.sets)
+    assert found.sets
+
+
+@pytest.mark.parametrize("name", [*SMALL_SYSTEMS, "job_titles", "turkish_matryoshka", "gistembed"])
+def test_the_recipes_of_the_systems_find_all_their_data(name, data):
+    given = load_recipe(name)
+    found = prepare(given, data)
+    assert {*given.data.sets} - {*found.train} <= {"telecom", "full_zh"}  # the user's own, left out where absent

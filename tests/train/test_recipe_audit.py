@@ -36,11 +36,11 @@ def quiet(recipe, **options):
 @pytest.mark.parametrize("sources", ["[{source: sample:en}]", "[{source: sample:en}, {source: sample:de}]"])
 def test_the_batches_are_those_that_training_meets(recipe, tmp_path, tiny, sampler, sources):
     given = recipe(f"sampling.sampler={sampler}", f"data.train={sources}")
-    _, train = prepare(given, None)
+    train = prepare(given, None).train
     trainer = GuidedTrainer(
         model=tiny,
         args=training_arguments(given, tmp_path, quiet=True),
-        train_dataset=train,
+        train_dataset=build.one_or_several(train),
         loss=build.guided_loss(given, tiny, None),
     )
     met = [frozenset(batch["anchor_text_id"].tolist()) for batch in trainer.get_train_dataloader()]
@@ -51,10 +51,11 @@ def test_the_batches_are_those_that_training_meets(recipe, tmp_path, tiny, sampl
             assert frozenset(text_ids(planned.rows[batch]["anchor"]).tolist()) in met
 
 
-def test_the_rates_are_those_that_training_logs(recipe):
+@pytest.mark.parametrize("guides", [[], ["guide={name: [tfidf, start], combine: max}"]], ids=["one", "several"])
+def test_the_rates_are_those_that_training_logs(recipe, guides):
     """At a learning rate of next to nothing, of the very batches that training met."""
-    found = quiet(recipe())["sets"]["sample:en"]["32"]
-    logged = run_recipe(recipe())["training"]["log"]
+    found = quiet(recipe(*guides))["sets"]["sample:en"]["32"]
+    logged = run_recipe(recipe(*guides))["training"]["log"]
     assert len(logged) == found["batches"] == 2
     for rule, rate in found["rates"].items():
         assert sum(entry[f"drop_{rule}"] for entry in logged) / 2 == pytest.approx(rate, abs=2e-6)

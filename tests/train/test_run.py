@@ -193,7 +193,8 @@ def test_a_checkpoint_that_was_cut_off_is_passed_over(short):
         ("sampling.batch_size=5000", r"\d+ concepts make no batch of 5000\. Set sampling\.batch_size to \d+ or less"),
         (
             "data.train=[{source: pairs.csv}]",
-            "'concepts' needs concepts, which sample:, esco: and talentclef: sources have",
+            "'concepts' needs concepts, which sample:, esco: and talentclef: sources have, and tables with a column "
+            r"'concept'\. Add one, or set sampling\.sampler=no_duplicates\.",
         ),
     ],
 )

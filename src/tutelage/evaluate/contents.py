@@ -96,11 +96,17 @@ def facts(report: Report) -> dict[str, str]:
         "Commit": report.get("commit"),
         "Machine": ", ".join(filter(None, where)) if machine else None,
         "Model": (settings.get("model") or {}).get("name"),
-        "Guide": (settings.get("guide") or {}).get("name"),
+        "Guide": _guide(settings.get("guide") or {}),
         "Trained": f"{steps} steps" if steps else None,
         "Seconds": ", ".join(f"{stage.replace('_', ' ')} {spent:.0f}" for stage, spent in seconds.items()),
     }
     return {name: told for name, told in found.items() if told}
+
+
+def _guide(settings: Mapping[str, Any]) -> str | None:
+    """Its name, or what is made of several."""
+    name = settings.get("name")
+    return f"{settings.get('combine') or 'mean'} of {', '.join(name)}" if isinstance(name, list) else name
 
 
 def changes(report: Report, metrics: list[str]) -> list[dict[str, Any]]:

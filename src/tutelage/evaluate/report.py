@@ -67,13 +67,18 @@ def provenance() -> dict[str, Any]:
 
 
 def _commit() -> str | None:
-    """The checkout's commit, with "+" where files differ from it; none outside a checkout."""
-    here = Path(__file__).parent
-    command = ["git", "-C", str(here), "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
+    """The checkout's commit, with "+" where the library's own files differ from it; none outside a checkout."""
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+        commit = _git("describe", "--always", "--abbrev=12", "--exclude=*")
+        # Results that are being written, or a note beside the library, change no figure.
+        return commit + "+" * bool(_git("status", "--porcelain", "--", "."))
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def _git(*words: str) -> str:
+    command = ["git", "-C", str(Path(__file__).parents[1]), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
 
 
 def _processor() -> str:

@@ -105,4 +105,5 @@ class TripletEvaluator(SentenceEvaluator):
         values = self.result.means
         self.primary_metric = next(iter(values))
         self.store_metrics_in_model_card_data(model, values, epoch, steps)
+        model.model_card_data.training_logs[-1].update(values)  # every width, not only the first
         return values

@@ -1,21 +1,22 @@
-"""The model card: sentence-transformers' own, with the run's before/after table, recipe and attributions put in."""
+"""The model card: sentence-transformers' own, with the run's evidence, guide, recipe and attributions put in."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
+from tutelage.evaluate.contents import RULES, SHARE, main_metric
 from tutelage.evaluate.report import HEADINGS, before_after_rows
+from tutelage.records.attributions import ATTRIBUTIONS
 
-ATTRIBUTIONS = {
-    "esco": "This service uses the ESCO classification of the European Commission (https://esco.ec.europa.eu).",
-    "talentclef": "TalentCLEF 2025 Task A corpus, doi:10.5281/zenodo.14002665.",
-}
 CARD = "README.md"
 # sentence-transformers' card opens its details with this heading; ours goes before it.
 ANCHOR = "## Model Details"
 
+Report = Mapping[str, Any]
 
-def complete_card(folder: Path, report: Mapping[str, Any], recipe: str) -> None:
+
+def complete_card(folder: Path, report: Report, recipe: str) -> None:
     """Put the run's figures and recipe into the card that sentence-transformers wrote into ``folder``.
 
     Args:
@@ -30,31 +31,98 @@ def complete_card(folder: Path, report: Mapping[str, Any], recipe: str) -> None:
     path.write_text(before + ours + anchor + after if anchor else card + "\n" + ours, encoding="utf-8")
 
 
-def section(report: Mapping[str, Any], recipe: str) -> str:
-    """The part of the card that is ours, as Markdown."""
-    machine = report["machine"]
-    used = " ".join([*report["after"], *(source["source"] for source in report["recipe"]["data"]["train"])])
+def section(report: Report, recipe: str) -> str:
+    """The part of the card that is ours, as Markdown; what a run did not measure is left out."""
+    parts = {
+        "## Before and after": [
+            *markdown_table(HEADINGS, before_after_rows(report)),
+            "",
+            "Intervals: paired bootstrap over the same queries, whole concepts at a time.",
+        ],
+        "### Beyond retrieval": _table(("set", "figure", *HEADINGS[3:]), list(_beyond(report))),
+        "### Matryoshka widths": _widths(report),
+        "### What was measured on": _table(("set", "holds"), _held(report)),
+        "### Guide and dropped candidates": _guide(report),
+        "### How it was made": [*_made(report), "", *_folded(recipe)],
+        "### Data and licences": [f"* {attribution}" for attribution in attributions(report)],
+    }
+    return "".join(f"{heading}\n\n{chr(10).join(lines)}\n\n" for heading, lines in parts.items() if lines)
+
+
+def attributions(report: Report) -> list[str]:
+    """What is owed to the data that a run learned from or was judged by."""
+    judged = [name for kind in ("after", "triplets", "general", "gender") for name in report.get(kind) or {}]
+    used = " ".join([*judged, *(source["source"] for source in report["recipe"]["data"]["train"])])
+    return [attribution for source, attribution in ATTRIBUTIONS.items() if source in used]
+
+
+def _beyond(report: Report) -> Iterator[list[str]]:
+    """Triplets at every width, general sets, gendered forms."""
+    for name, figures in (report.get("triplets") or {}).items():
+        yield from ([name, figure, *_change(row)] for figure, row in figures.items())
+    for name, row in (report.get("general") or {}).items():
+        yield [name, row["metric"], *_change(row)]
+    for name, row in (report.get("gender") or {}).items():
+        yield [name, "rank-biased overlap of both forms", *_change(row)]
+
+
+def _change(row: Mapping[str, Any]) -> list[str]:
+    """Before, after, gain, interval."""
+    before, after, low, high = (row.get(key) for key in ("before", "after", "low", "high"))
+    assert before is not None
+    assert after is not None
+    interval = "unknown" if low is None or high is None else f"{low:+.4f} {high:+.4f}"
+    return [f"{before:.4f}", f"{after:.4f}", f"{after - before:+.4f}", interval]
+
+
+def _widths(report: Report) -> list[str]:
+    """The main metric of each set at every width, after training."""
+    dims, metric = report.get("dims") or {}, main_metric(report)
+    widths = list(dict.fromkeys(width for of_set in dims.values() for width in of_set))
+    rows = [[name, metric, *(f"{of_set[width][metric]:.4f}" for width in widths)] for name, of_set in dims.items()]
+    return _table(("set", "metric", *widths), rows)
+
+
+def _held(report: Report) -> list[list[str]]:
+    judged = report.get("judged") or {}
+    return [[name, ", ".join(f"{count:,} {what}" for what, count in held.items())] for name, held in judged.items()]
+
+
+def _guide(report: Report) -> list[str]:
+    """Whose guide it was, and the share of the candidates that each rule dropped."""
+    log = report.get("training", {}).get("log") or []
+    named = {f"drop_{rule}": name for rule, name in RULES.items()} | {"drop_partition": SHARE}
+    rates = {name: [entry[key] for entry in log if key in entry] for key, name in named.items()}
+    rows = [[name, *(f"{r:.4f}" for r in (of[0], of[-1], fmean(of)))] for name, of in rates.items() if of]
+    guide = report.get("guide")
     lines = [
-        "## Before and after",
-        "",
-        *markdown_table(HEADINGS, before_after_rows(report)),
-        "",
-        "Intervals: paired bootstrap over the same queries, whole concepts at a time.",
-        "",
+        f"Guide: {guide['name']}, fingerprint {guide['fingerprint']}, {guide['texts']:,} texts embedded once."
+        if guide
+        else "No guide."
+    ]
+    table = _table(("dropped as, share of the candidates", "first logged", "last logged", "mean"), rows)
+    return [*lines, *([""] if table else []), *table] if guide or table else []
+
+
+def _made(report: Report) -> list[str]:
+    machine = report["machine"]
+    left_out = report.get("training", {}).get("left_out") or {}
+    return [
         f"Fine-tuned with tutelage {report['versions']['tutelage']} (commit {report['commit'] or 'unknown'}) on "
         f"{machine['gpu'] or machine['processor']}, {machine['cores']} cores, {report['finished'][:10]}.",
-        "",
-        "<details><summary>Recipe</summary>",
-        "",
-        "```yaml",
-        recipe.rstrip(),
-        "```",
-        "",
-        "</details>",
-        "",
-        *(f"{attribution}\n" for source, attribution in ATTRIBUTIONS.items() if source in used),
+        *(
+            f"Left out of {name}, since a set above holds their texts: {rows:,} rows."
+            for name, rows in left_out.items()
+        ),
     ]
-    return "\n".join(lines) + "\n"
+
+
+def _folded(recipe: str) -> list[str]:
+    return ["<details><summary>Recipe</summary>", "", "```yaml", recipe.rstrip(), "```", "", "</details>"]
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return markdown_table(headings, rows) if rows else []
 
 
 def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

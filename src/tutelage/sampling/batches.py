@@ -1,7 +1,8 @@
 """Batches in which no text, and if wished no concept, stands twice.
 
 Both samplers follow sentence-transformers' sampler interface: give the class as ``batch_sampler`` to its training
-arguments. Batches depend on seed and epoch alone, so a resumed run meets the batches it would have met.
+arguments. Batches depend on seed and epoch alone, so a resumed run meets the batches it would have met. A trainer finds
+its place by counting batches, as many in every epoch as in the first: with ``drop_last`` it gets as many.
 """
 
 from collections.abc import Iterator
@@ -53,8 +54,9 @@ def first_fit(
 class NoDuplicateBatches(DefaultBatchSampler):
     """Every example once an epoch; no text twice in a batch, in whichever column it stands.
 
-    Where a text stands in more rows than there are full batches, the last batches are smaller (``drop_last`` leaves
-    out every batch that is not full).
+    Where a text stands in more rows than there are full batches, the last batches are smaller. ``drop_last`` leaves
+    out every batch that is not full. An epoch that then has more batches than the first, by the luck of its order,
+    loses the last of them, and one that has fewer ends with batches of the first epoch.
 
     Example::
 
@@ -81,18 +83,24 @@ class NoDuplicateBatches(DefaultBatchSampler):
         unread = {*IDENTITY_COLUMNS, *(valid_label_columns or [])}
         columns = [text_ids(dataset[name]) for name in dataset.column_names if name not in unread]
         self._ids = np.stack(columns, axis=1)
-        self._planned: tuple[int, list[list[int]]] | None = None
+        self._planned: dict[int, list[list[int]]] = {}  # epoch -> batches, of the first one and the last one asked for
 
     def _order(self, random: np.random.Generator) -> Int64[np.ndarray, " picked"]:
         return random.permutation(len(self._ids))
 
     def _batches(self) -> list[list[int]]:
-        if self._planned is None or self._planned[0] != self.epoch:
-            random = np.random.default_rng((self.seed or 0, self.epoch))
+        if not self.drop_last:
+            return self._plan(self.epoch)
+        first = self._plan(0)
+        return (self._plan(self.epoch) + first)[: len(first)]
+
+    def _plan(self, epoch: int) -> list[list[int]]:
+        if epoch not in self._planned:
+            random = np.random.default_rng((self.seed or 0, epoch))
             batches = first_fit(self._ids, self._order(random), self.batch_size)
             kept = [batch for batch in batches if len(batch) == self.batch_size or not self.drop_last]
-            self._planned = (self.epoch, kept)
-        return self._planned[1]
+            self._planned = {each: plan for each, plan in self._planned.items() if each == 0} | {epoch: kept}
+        return self._planned[epoch]
 
     def __iter__(self) -> Iterator[list[int]]:
         yield from self._batches()

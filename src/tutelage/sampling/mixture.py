@@ -4,7 +4,6 @@ In proportion to their batches and in turn are sentence-transformers' own (`prop
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -55,7 +54,7 @@ class WeightedBatches(MultiDatasetDefaultBatchSampler):
         counts = shares(len(self), self.weights)
         order = np.repeat(np.arange(len(counts)), counts)
         np.random.default_rng((self.seed or 0, self.epoch)).shuffle(order)
-        starts = [0, *accumulate(len(each) for each in self.dataset.datasets)]
+        starts = [0, *self.dataset.cumulative_sizes]
         batches = [self._endless(sampler) for sampler in self.batch_samplers]
         for which in order.tolist():
             yield [row + starts[which] for row in next(batches[which])]

@@ -67,7 +67,7 @@ def training_arguments(
         load_best_model_at_end=best is not None,
         metric_for_best_model=f"eval_{key_name(best.set)}_cosine_{best.metric or measure.main}" if best else None,
         greater_is_better=True if best else None,
-        save_total_limit=2,
+        save_total_limit=2 if best is None else 3,  # the last may be broken off: the one before it stays, and the best
         save_only_model=training.save_only_model,
         batch_sampler=SAMPLERS[recipe.sampling.sampler],
         multi_dataset_batch_sampler=mixing(recipe, names),

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, DatasetDict
+from datasets import Dataset
 from tqdm import tqdm
 
 from tutelage.encode.models import load_model, resolve_model
@@ -83,9 +83,9 @@ def audit(
     """
     out = out or recipe.output / FOLDER
     encoder_name = model or recipe.model.name
-    sizes = list(dict.fromkeys(batch_sizes)) or [None]  # none: what training would use
+    sizes: list[int | None] = [*dict.fromkeys(batch_sizes)] or [None]  # none: what training would use
     _refuse(recipe, encoder_name, rate, out)
-    _, train = prepare(recipe, folder, overwrite=True)
+    train = prepare(recipe, folder, overwrite=True).train
     for size in sizes:
         build.refuse_empty_epoch(_with_batch_size(recipe, size), train)
     plans = [planned for size in sizes for planned in _planned(_with_batch_size(recipe, size), train, batches)]
@@ -112,7 +112,7 @@ def audit(
     report = {
         "name": recipe.name,
         **provenance(),
-        "guide": recipe.guide.name,
+        "guide": recipe.guide.title,
         "encoder": encoder_name,
         "margin": recipe.loss.margin,
         "margin_strategy": recipe.loss.margin_strategy,
@@ -120,7 +120,7 @@ def audit(
         "bins": BINS.tolist(),
         "margins": MARGINS.tolist(),
         "sets": sets,
-        **described(listed, list(train.values()), recipe.data.train, folder),
+        **described(listed, list(train.values())),
     }
     for kind, file in PAIRS.items():
         write_pairs(out / file, report[kind])
@@ -130,7 +130,7 @@ def audit(
 
 def _refuse(recipe: Recipe, encoder: str, rate: float, out: Path) -> None:
     """What can be seen to fail before any data is read."""
-    if recipe.guide.name is None:
+    if not recipe.guide.names:
         raise ConfigError("audit: the recipe has no guide. Set guide.name.")
     if not 0 < rate < 1:
         raise ConfigError(f"audit: rate is {rate}; wanted a share of the candidates between 0 and 1.")
@@ -173,7 +173,7 @@ def _with_batch_size(recipe: Recipe, size: int | None) -> Recipe:
     )
 
 
-def _planned(recipe: Recipe, train: DatasetDict, batches: int) -> Iterator[Planned]:
+def _planned(recipe: Recipe, train: build.Sets, batches: int) -> Iterator[Planned]:
     """The first batches that training would draw from each data set, epoch after epoch."""
     for name, rows in train.items():
         size = recipe.of_set(name).sampling.batch_size

@@ -9,68 +9,93 @@ from sentence_transformers import SentenceTransformer
 from tutelage.encode.models import load_model
 from tutelage.errors import ConfigError
 from tutelage.evaluate.checks import Checks, load_checks
+from tutelage.guide.sources import START, named
 from tutelage.guide.store import GuideStore
 from tutelage.records import sources
-from tutelage.records.pairs import CONCEPT, IDENTITY_COLUMNS, concept_pairs
+from tutelage.records.concepts import Label
+from tutelage.records.gender import with_forms_apart
+from tutelage.records.pairs import CONCEPT, IDENTITY_COLUMNS, concept_pairs, described_pairs
 from tutelage.records.retrieval import RetrievalSet
-from tutelage.records.splits import comparable, is_held_out, refuse_leak, split_by_concept
+from tutelage.records.splits import comparable, refuse_leak, split_by_concept, split_rows
+from tutelage.records.tables import is_missing
 from tutelage.records.verdicts import read_all
 from tutelage.sampling import ConceptBatches, NoDuplicateBatches
 from tutelage.train.accepted import OWN, join_accepted
 from tutelage.train.objective import GuidedLoss
 from tutelage.train.recipe import DataRecipe, EvaluateRecipe, Recipe, TrainSource
 
+Sets = dict[str, Dataset]  # the name of each set -> its rows
 CHECKPOINTS = "checkpoints"  # in the output folder; TensorBoard's files lie in its `runs`
 SAMPLERS = {"concepts": ConceptBatches, "no_duplicates": NoDuplicateBatches}
 
 
-def training_data(data: DataRecipe, folder: Path | None, sets: Iterable[RetrievalSet]) -> DatasetDict:
+def training_data(data: DataRecipe, folder: Path | None, sets: Iterable[RetrievalSet]) -> Sets:
     """Every source as a set of pairs, without held-out concepts and without any text of a held-out set.
 
-    Sets stay apart, so that batches are of one each.
+    Sets stay apart, so that batches are of one each. An optional one is left out where its data is not at hand.
 
     Raises:
         ConfigError, DataError: a source that is not there, cannot be read, has nothing left beside the held-out
-            concepts, or (a source that names no concepts) shares a text with a held-out set.
+            concepts, or (a source that names no concepts) shares a text with a held-out set; no source at hand.
     """
     # Public benchmarks are not held out by us: what they share with ESCO (TalentCLEF: most queries) is their design.
     held_out = [each for each in sets if each.held_out]
     secret = {comparable(t) for each in held_out for texts in (each.queries, each.corpus) for t in texts.values()}
-    built = {name: _pairs(source, data, folder, secret) for name, source in data.sets.items()}
+    hidden = set(secret)  # and every text of a held-out concept, whether or not a set asks for it
+    built: dict[str, Dataset] = {}
+    for name, source in data.sets.items():
+        if (found := _at_hand(source, data, folder, secret)) is not None:
+            built[name] = found[0]
+            hidden |= found[1]
+    if not built:
+        raise ConfigError("data.train: every source is optional, and the data of none is at hand. Get that of one.")
     if data.verdicts:
-        hidden = secret | {comparable(text) for text in _held_out_labels(data, folder)}
         built = join_accepted(built, read_all(data.verdicts), hidden)
     for name, pairs in built.items():
         if not len(pairs):
             raise ConfigError(f"data.train: '{name}' has no pair beside the held-out concepts. Lower data.held_out.")
-    train = DatasetDict(built)
-    refuse_leak(texts_of(train), secret)
-    return train
+    refuse_leak(texts_of(built), secret)
+    return built
 
 
-def _pairs(source: TrainSource, data: DataRecipe, folder: Path | None, secret: set[str]) -> Dataset:
-    if source.source.partition(":")[0] in sources.TAXONOMIES:
-        labels, _ = split_by_concept(sources.labels(source.source, folder), data.held_out, data.seed)
+def _at_hand(
+    source: TrainSource, data: DataRecipe, folder: Path | None, secret: set[str]
+) -> tuple[Dataset, set[str]] | None:
+    """As `_pairs`; none for an optional source whose data is not there."""
+    if source.optional and is_missing(source.source):
+        return None
+    try:
+        return _pairs(source, data, folder, secret)
+    except ConfigError:
+        if source.optional:
+            return None
+        raise
+
+
+def _pairs(source: TrainSource, data: DataRecipe, folder: Path | None, secret: set[str]) -> tuple[Dataset, set[str]]:
+    """The pairs of a source that may be trained on, and the texts of its held-out concepts."""
+    if named := sources.label_source(source.source):
+        given = sources.labels(named, folder)
+        given = with_forms_apart(given) if source.forms_apart else given
+        labels, held_out = split_by_concept(given, data.held_out, data.seed)
         open_labels = [label for label in labels if comparable(label.text) not in secret]
-        return concept_pairs(open_labels, max_pairs=source.max_pairs, seed=data.seed)
+        return _drawn(open_labels, source, data.seed, folder), {comparable(label.text) for label in held_out}
     pairs = sources.pairs(source.source, folder, source.columns)
     if CONCEPT not in pairs.column_names:
-        return pairs
-    hidden = [is_held_out(concept, data.held_out, data.seed) for concept in pairs[CONCEPT]]
-    for name in text_columns(pairs):
-        hidden = [out or comparable(text) in secret for out, text in zip(hidden, pairs[name], strict=True)]
-    return pairs.select([row for row, out in enumerate(hidden) if not out])
+        return pairs, set()
+    return split_rows(pairs, text_columns(pairs), secret, data.held_out, data.seed)
 
 
-def _held_out_labels(data: DataRecipe, folder: Path | None) -> Iterable[str]:
-    """Labels of the held-out concepts of every taxonomy, whether or not a set asks for them."""
-    for source in data.train:
-        if source.source.partition(":")[0] in sources.TAXONOMIES:
-            _, held_out = split_by_concept(sources.labels(source.source, folder), data.held_out, data.seed)
-            yield from (label.text for label in held_out)
+def _drawn(labels: list[Label], source: TrainSource, seed: int, folder: Path | None) -> Dataset:
+    """The pairs that a source makes of these labels."""
+    if sources.is_described(source.source):
+        descriptions = sources.descriptions(source.source, folder)
+        return described_pairs(labels, descriptions, max_pairs=source.max_pairs, seed=seed)
+    across = sources.across_languages(source.source)
+    return concept_pairs(labels, max_pairs=source.max_pairs, seed=seed, across=across)
 
 
-def refuse_empty_epoch(recipe: Recipe, train: DatasetDict) -> None:
+def refuse_empty_epoch(recipe: Recipe, train: Sets) -> None:
     """Raise when the data cannot fill one batch: such a run would train nothing.
 
     Raises:
@@ -85,8 +110,8 @@ def refuse_empty_epoch(recipe: Recipe, train: DatasetDict) -> None:
             )
         if sampling.sampler == "concepts" and CONCEPT not in pairs.column_names:
             raise ConfigError(
-                "sampling: sampler 'concepts' needs concepts, which sample:, esco: and talentclef: sources have; "
-                "a table's columns are read as text only. Set sampling.sampler=no_duplicates."
+                "sampling: sampler 'concepts' needs concepts, which sample:, esco: and talentclef: sources have, and "
+                "tables with a column 'concept'. Add one, or set sampling.sampler=no_duplicates."
             )
         what, count = ("pairs", len(pairs))
         if sampling.sampler == "concepts":
@@ -103,19 +128,19 @@ def text_columns(pairs: Dataset) -> list[str]:
     return [name for name in pairs.column_names if name not in IDENTITY_COLUMNS]
 
 
-def texts_only(data: DatasetDict) -> DatasetDict:
+def texts_only(data: Sets) -> DatasetDict:
     """The same without identity columns."""
     return DatasetDict({name: pairs.select_columns(text_columns(pairs)) for name, pairs in data.items()})
 
 
-def one_or_several(train: DatasetDict) -> Dataset | DatasetDict:
+def one_or_several(train: Sets) -> Dataset | DatasetDict:
     """As a trainer takes it: a set that is alone by itself, whose rows it reads batch by batch and thus faster."""
-    return next(iter(train.values())) if len(train) == 1 else train
+    return next(iter(train.values())) if len(train) == 1 else DatasetDict(train)
 
 
-def texts_of(data: Dataset | DatasetDict) -> Iterable[str]:
+def texts_of(data: Dataset | Sets) -> Iterable[str]:
     """Every text of every text column."""
-    for pairs in data.values() if isinstance(data, DatasetDict) else [data]:
+    for pairs in data.values() if isinstance(data, dict) else [data]:
         for name in text_columns(pairs):
             yield from pairs[name]
 
@@ -153,19 +178,29 @@ def checks(recipe: Recipe, folder: Path | None) -> Checks:
     return load_checks(folder, triplets=triplets, general=recipe.evaluate.general, gender=recipe.evaluate.gender)
 
 
+def encoder(recipe: Recipe, max_length: int | None = None) -> SentenceTransformer:
+    """The model as it is before training; texts are cut where it says, unless ``max_length`` says otherwise."""
+    model = recipe.model
+    return load_model(model.name, max_length=max_length or model.max_length, layers=model.layers)
+
+
 def guide_store(recipe: Recipe, texts: Iterable[str], own: Path, *, overwrite: bool) -> GuideStore | None:
     """The guide's vectors of all training texts, built or found; None for a recipe without a guide.
 
     The run's ``own`` store serves unless the recipe names a shared one; only the own may be overwritten.
     """
-    if recipe.guide.name is None:
+    guide, shared = recipe.guide, recipe.guide.store
+    if not guide.names:
         return None
-    guide = load_model(recipe.guide.name, max_length=recipe.guide.max_length)
-    shared = recipe.guide.store
-    return GuideStore.build(
-        guide, texts, shared or own, prompt=recipe.guide.prompt, dtype=recipe.guide.dtype,
-        overwrite=overwrite and shared is None,
-    )  # fmt: skip
+
+    def load(name: str) -> SentenceTransformer:
+        if name == START:
+            return encoder(recipe, guide.max_length)
+        return load_model(name, max_length=guide.max_length)
+
+    texts = list(texts)
+    source = named(guide.names, texts, load, combine=guide.combine or "mean", prompt=guide.prompt)
+    return GuideStore.build(source, texts, shared or own, dtype=guide.dtype, overwrite=overwrite and shared is None)
 
 
 def guided_losses(

@@ -34,7 +34,7 @@ class GuidedCollator(SentenceTransformerDataCollator):
 
     Args:
         group_column: the column whose equal values mean "the same group" (rule 4); none: no groups. It and the
-            other identity columns (concept, group) are never read as text.
+            other identity columns (concept, group, language) are never read as text.
     """
 
     group_column: str | None = CONCEPT

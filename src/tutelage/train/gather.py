@@ -5,12 +5,11 @@ ranks, so n ranks give the gradient of one process on the whole batch.
 """
 
 from collections.abc import Callable
-from dataclasses import fields
 from typing import Any
 
 import torch
 from sentence_transformers.util import all_gather, all_gather_with_grad, get_rank, get_world_size
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from tutelage.errors import DataError
@@ -76,11 +75,8 @@ class EnteredOnce(nn.Module):
 
 def gathered(column: Embedded) -> Embedded:
     """A column of every rank, in the order of the ranks; gradients come back to the rank that they belong to."""
-    parts = {field.name: getattr(column, field.name) for field in fields(column)}
-    return Embedded(**{name: _gather(name, part) for name, part in parts.items()})
-
-
-def _gather(name: str, part: Tensor | None) -> Tensor | None:
-    if part is None:
-        return None
-    return all_gather_with_grad(part) if name == "vectors" else all_gather(part.contiguous())
+    others = (column.guide, column.text_id, column.group_id)
+    return Embedded(
+        all_gather_with_grad(column.vectors),
+        *(None if part is None else all_gather(part.contiguous()) for part in others),
+    )

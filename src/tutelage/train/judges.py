@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.evaluation import SentenceEvaluator
 
-from tutelage.evaluate.checks import CheckResults, Checks, compare_checks, run_checks
+from tutelage.evaluate.checks import CheckResults, Checks, compare_checks
+from tutelage.evaluate.gender import evaluate_gender
 from tutelage.evaluate.general import GeneralEvaluator
 from tutelage.evaluate.languages import heat_map
 from tutelage.evaluate.report import compare
@@ -15,6 +16,7 @@ from tutelage.evaluate.sets import means_by_dim
 from tutelage.evaluate.triplet import TripletEvaluator
 from tutelage.evaluate.worst import worst_queries
 from tutelage.records.retrieval import RetrievalSet
+from tutelage.records.scored import ScoredPairs
 from tutelage.train.recipe import Recipe
 
 
@@ -54,17 +56,32 @@ class Judges:
         return [*(each.name for each in self.sets), *self.checks.names]
 
     @property
+    def sizes(self) -> dict[str, dict[str, int]]:
+        """How much each set holds of what."""
+        ranked = [*self.sets, *(each for each in self.checks.general if isinstance(each, RetrievalSet))]
+        scored = [each for each in self.checks.general if isinstance(each, ScoredPairs)]
+        return {
+            **{each.name: {"queries": len(each.relevance), "entries": len(each.corpus)} for each in ranked},
+            **{each.name: {"triplets": len(each)} for each in self.checks.triplets},
+            **{each.name: {"scored pairs": len(each.scores)} for each in scored},
+            **{each.name: {"titles in two forms": len(each.forms)} for each in self.checks.gender},
+        }
+
+    @property
     def evaluators(self) -> list[SentenceEvaluator]:
         """For a trainer; gendered forms are left to the beginning and the end."""
         return [*self.retrieval, *self.triplets, *self.general]
 
     def judge(self, model: SentenceTransformer, *, epoch: int = -1, step: int = -1) -> Judgement:
-        """Judge a model; its card hears of the retrieval sets, with the training's epoch and step (-1: before)."""
-        results = []
-        for evaluator in self.retrieval:
+        """Judge a model, at a training's epoch and step (-1: before); its card hears of all but gendered forms."""
+        for evaluator in self.evaluators:
             evaluator(model, epoch=epoch, steps=step)
-            results += evaluator.results
-        return Judgement(results, run_checks(model, self.checks, self.dims))
+        checks = CheckResults(
+            [each.result for each in self.triplets if each.result],
+            [each.result for each in self.general if each.result],
+            [evaluate_gender(model, titles) for titles in self.checks.gender],
+        )
+        return Judgement([result for each in self.retrieval for result in each.results], checks)
 
     def evidence(self, before: Judgement, after: Judgement) -> dict[str, Any]:
         """What the report says of two judgements; kinds of which there is nothing are left out."""

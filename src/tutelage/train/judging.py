@@ -9,11 +9,9 @@ import pyarrow.parquet as pq
 from datasets import Dataset
 
 from tutelage.guide.seen_pairs import Pair
-from tutelage.records import sources
-from tutelage.records.pairs import CONCEPT
-from tutelage.records.texts import text_id, text_ids
+from tutelage.records.pairs import CONCEPT, LANGUAGE, language_of
+from tutelage.records.texts import text_ids
 from tutelage.train.build import text_columns
-from tutelage.train.recipe import TrainSource
 
 COLUMNS = pa.schema(
     [
@@ -44,20 +42,14 @@ class Known:
 
     def read(self, rows: Dataset) -> None:
         """Note the wanted texts of some rows."""
-        concepts = rows[CONCEPT] if CONCEPT in rows.column_names else [""] * len(rows)
+        named = [rows[name] if name in rows.column_names else [""] * len(rows) for name in (CONCEPT, LANGUAGE)]
         for column in text_columns(rows):
-            for each, text, concept in zip(text_ids(rows[column]).tolist(), rows[column], concepts, strict=True):
+            texts = rows[column]
+            for each, text, concept, language in zip(text_ids(texts).tolist(), texts, *named, strict=True):
                 if each in self.wanted:
                     self.text[each] = text
                     self.concepts[each] |= {concept} - {""}
-
-    def read_languages(self, named: Sequence[TrainSource], folder: Path | None) -> None:
-        """Note the languages of wanted texts, of those sources that name theirs."""
-        for source in named:
-            if source.source.partition(":")[0] in sources.TAXONOMIES:
-                for label in sources.labels(source.source, folder):
-                    if (each := text_id(label.text)) in self.wanted:
-                        self.languages[each].add(label.language)
+                    self.languages[each] |= {language_of(language, column)} - {""}
 
     def row(self, pair: Pair) -> dict[str, Any]:
         """One pair, by the names of `COLUMNS`."""
@@ -70,21 +62,16 @@ class Known:
         return dict(zip(COLUMNS.names, values, strict=True))
 
 
-def described(
-    pairs: Mapping[str, Sequence[Pair]], data: Sequence[Dataset], named: Sequence[TrainSource], folder: Path | None
-) -> dict[str, list[dict[str, Any]]]:
+def described(pairs: Mapping[str, Sequence[Pair]], data: Sequence[Dataset]) -> dict[str, list[dict[str, Any]]]:
     """Each list of pairs as rows.
 
     Args:
         pairs: the lists.
         data: where their texts stand.
-        named: the recipe's sources.
-        folder: of real data.
     """
     known = Known({each for found in pairs.values() for pair in found for each in pair[:2]})
     for rows in data:
         known.read(rows)
-    known.read_languages(named, folder)
     return {kind: [known.row(pair) for pair in found] for kind, found in pairs.items()}
 
 

@@ -2,34 +2,43 @@
 
 import json
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from datasets import Dataset, DatasetDict
+from datasets import Dataset
 from jaxtyping import Float
 from torch import Tensor
 
 from tutelage.encode.encoder import encode
 from tutelage.encode.models import MINILM, load_model
-from tutelage.errors import DataError
+from tutelage.errors import ConfigError, DataError
 from tutelage.evaluate.report import provenance
-from tutelage.guide import fingerprint
+from tutelage.guide import fingerprint as fp
 from tutelage.guide.mining import MiningRules, mine
 from tutelage.losses.masks import IdIndex
 from tutelage.losses.rules import Listed, Match
 from tutelage.records import sources
-from tutelage.records.pairs import CONCEPT
+from tutelage.records.pairs import CONCEPT, IDENTITY_COLUMNS
 from tutelage.records.texts import text_ids
 from tutelage.train import build
 from tutelage.train.recipe import DataRecipe, TrainSource, load_recipe, shipped
 from tutelage.train.run import GUIDE, prepare
 
 METADATA = b"tutelage"
-Embed = Callable[[list[str]], Float[Tensor, "texts dim"]]
+
+
+class Finder(NamedTuple):
+    """Who finds texts near: vectors of texts, and the widths of their slices if the nearest of these counts."""
+
+    embed: Callable[[list[str]], Float[Tensor, "texts dim"]]
+    guide_dims: tuple[int, ...] | None
+    name: str
+    fingerprint: fp.Fingerprint
 
 
 def mine_triplets(
@@ -45,7 +54,7 @@ def mine_triplets(
     """Write the triplets of a source, ready to be a source themselves (columns anchor, positive, negative).
 
     Each data set is mined by itself: anchors against its positives. A negative never has its anchor's text, nor a
-    concept that the anchor stands under anywhere in the data.
+    concept that the anchor stands under anywhere in the data. Concept, group and language of the pair stand beside it.
 
     Args:
         source: a recipe (a .yaml file or a shipped name), or one source of pairs: a table, esco:en ...
@@ -63,15 +72,16 @@ def mine_triplets(
         ConfigError, DataError: a source, a model or a range that cannot be used; no negative found.
     """
     rules = rules or MiningRules()
-    train, data, embed, made_by = _opened(source, folder, model, list(overrides), progress)
+    train, data, finder = _opened(source, folder, model, list(overrides), progress)
     concepts = _concepts(train, data, folder)
-    tables = [_triplets(name, rows, concepts, embed, rules) for name, rows in train.items()]
+    tables = [_triplets(name, rows, concepts, finder, rules) for name, rows in train.items()]
     triplets = pa.concat_tables(tables)
     if not len(triplets):
         raise DataError(f"{source}: no negative passed the filters. Widen the range or lower the margin.")
     about = {
         "source": source,
-        **made_by,
+        "model": finder.name,
+        "fingerprint": fp.short(finder.fingerprint),
         "settings": asdict(rules),
         "pairs": sum(map(len, train.values())),
         "triplets": len(triplets),
@@ -84,21 +94,21 @@ def mine_triplets(
 
 def _opened(
     source: str, folder: Path | None, model: str | None, overrides: list[str], progress: bool
-) -> tuple[DatasetDict, DataRecipe, Embed, dict[str, str]]:
-    """The pairs, what they were read from, and how and by whom texts are embedded."""
+) -> tuple[build.Sets, DataRecipe, Finder]:
+    """The pairs, what they were read from, and who finds texts near."""
     recipe = None
     if source in shipped() or Path(source).suffix in (".yaml", ".yml"):
         recipe = load_recipe(source, overrides)
         data = recipe.data
-        _, train = prepare(recipe, folder, overwrite=True)
+        train = prepare(recipe, folder, overwrite=True).train
     else:
         data = DataRecipe(train=(TrainSource(source=source),), held_out=0.0)
         train = build.training_data(data, folder, [])
-    if recipe is not None and recipe.guide.name is not None and model is None:
-        name = recipe.guide.name
+    if recipe is not None and recipe.guide.title is not None and model is None:
         store = build.guide_store(recipe, build.texts_of(train), recipe.output / GUIDE, overwrite=False)
         assert store is not None
-        return train, data, lambda texts: store.vectors(text_ids(texts)), _made_by(name, store.fingerprint)
+        dims, fields = store.guide_dims, store.fingerprint
+        return train, data, Finder(lambda texts: store.vectors(text_ids(texts)), dims, recipe.guide.title, fields)
     name = model or (recipe.model.name if recipe else MINILM)
     encoder = load_model(name, max_length=recipe.model.max_length if recipe else None)
     label = "mine" if progress else None
@@ -106,14 +116,10 @@ def _opened(
     def embed(texts: list[str]) -> Tensor:
         return torch.from_numpy(encode(encoder, texts, progress=label)).to(encoder.device)
 
-    return train, data, embed, _made_by(name, fingerprint.of_model(encoder))
+    return train, data, Finder(embed, None, name, fp.of_model(encoder))
 
 
-def _made_by(name: str, fields: fingerprint.Fingerprint) -> dict[str, str]:
-    return {"model": name, "fingerprint": fingerprint.short(fields)}
-
-
-def _concepts(train: DatasetDict, data: DataRecipe, folder: Path | None) -> dict[str, set[str]]:
+def _concepts(train: build.Sets, data: DataRecipe, folder: Path | None) -> dict[str, set[str]]:
     """Every concept of every text, those of labels that were not drawn into a pair too."""
     concepts: dict[str, set[str]] = {}
     for rows in train.values():
@@ -121,39 +127,47 @@ def _concepts(train: DatasetDict, data: DataRecipe, folder: Path | None) -> dict
             for name in build.text_columns(rows):
                 for text, concept in zip(rows[name], rows[CONCEPT], strict=True):
                     concepts.setdefault(text, set()).add(concept)
-    for source in data.train:
-        if source.source.partition(":")[0] in sources.TAXONOMIES:
-            for label in sources.labels(source.source, folder):
+    for named in filter(None, (sources.label_source(source.source) for source in data.train)):
+        with suppress(ConfigError):  # an optional source that is not at hand; any other has been refused before
+            for label in sources.labels(named, folder):
                 concepts.setdefault(label.text, set()).add(label.concept)
     return concepts
 
 
-def _triplets(name: str, rows: Dataset, concepts: dict[str, set[str]], embed: Embed, rules: MiningRules) -> pa.Table:
+def _triplets(name: str, rows: Dataset, concepts: dict[str, set[str]], finder: Finder, rules: MiningRules) -> pa.Table:
     """The triplets of one data set."""
     anchors, corpus = list(dict.fromkeys(rows["anchor"])), list(dict.fromkeys(rows["positive"]))
     query_of, place_of = ({text: i for i, text in enumerate(texts)} for texts in (anchors, corpus))
-    named = zip(rows["anchor"], rows["positive"], strict=True)
-    pairs = torch.tensor(list(dict.fromkeys((query_of[a], place_of[p]) for a, p in named)))
-    queries, documents = embed(anchors), embed(corpus)
+    first: dict[tuple[int, int], int] = {}  # pair -> the row that it is first met in
+    for row, (anchor, positive) in enumerate(zip(rows["anchor"], rows["positive"], strict=True)):
+        first.setdefault((query_of[anchor], place_of[positive]), row)
+    pairs = torch.tensor(list(first))
+    queries, documents = finder.embed(anchors), finder.embed(corpus)
     forbidden = _forbidden(anchors, corpus, concepts, queries.device)
-    mined = mine(queries, documents, pairs.to(queries.device), rules, forbidden)
-    query, positive = (side.cpu() for side in pairs[mined.pair.cpu()].T)
-    texts = [pa.array(each) for each in (anchors, corpus)]
-    groups = [pa.array([" ".join(sorted(concepts.get(text, ()))) for text in each]) for each in (anchors, corpus)]
-    negative = mined.negative.cpu()
+    mined = mine(queries, documents, pairs.to(queries.device), rules, forbidden, finder.guide_dims)
+    pair, negative = (each.cpu() for each in (mined.pair, mined.negative))
+    chosen = rows.select(list(first.values())).select(pair.tolist())
+    passed = [corpus[place] for place in negative.tolist()]
     return pa.table(
         {
-            "anchor": texts[0].take(pa.array(query.numpy())),
-            "positive": texts[1].take(pa.array(positive.numpy())),
-            "negative": texts[1].take(pa.array(negative.numpy())),
+            "anchor": _strings(chosen["anchor"]),
+            "positive": _strings(chosen["positive"]),
+            "negative": _strings(passed),
             "positive_score": mined.positive_score.cpu().numpy(),
             "negative_score": mined.negative_score.cpu().numpy(),
             "rank": mined.rank.cpu().numpy(),
-            "concept": groups[0].take(pa.array(query.numpy())),
-            "concept_negative": groups[1].take(pa.array(negative.numpy())),
-            "source": pa.array([name] * len(negative), pa.string()),
+            **{
+                each: _strings(chosen[each] if each in rows.column_names else [""] * len(chosen))
+                for each in IDENTITY_COLUMNS
+            },
+            "concept_negative": _strings(" ".join(sorted(concepts.get(text, ()))) for text in passed),
+            "source": _strings([name] * len(passed)),
         }
     )
+
+
+def _strings(texts: Iterable[str]) -> pa.Array:
+    return pa.array(list(texts), pa.string())
 
 
 def _forbidden(

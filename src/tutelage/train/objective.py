@@ -18,6 +18,7 @@ from tutelage.losses.directions import Direction, HardnessMode, PartitionMode, c
 from tutelage.losses.masks import MarginStrategy
 from tutelage.records.pairs import CONCEPT
 from tutelage.records.texts import text_ids
+from tutelage.train.citations import citations
 from tutelage.train.collate import GROUP_ID, TEXT_ID, GuidedCollator
 from tutelage.train.gather import EnteredOnce, over_ranks
 
@@ -127,6 +128,7 @@ class GuidedLoss(nn.Module):
             "drop_same_text": drop_same_text,
             "drop_same_group": drop_same_group,
             "dims": dims if dims is None or isinstance(dims, Mapping) else dict.fromkeys(dims, 1.0),
+            "guide_dims": None if guide_store is None else guide_store.guide_dims,
         }
         ids = [text_ids(pair) for pair in never]
         listed = torch.from_numpy(np.stack(ids)) if ids else torch.empty(0, 2, dtype=torch.int64)
@@ -159,8 +161,8 @@ class GuidedLoss(nn.Module):
         groups = [column.pop(GROUP_ID, None) for column in columns]
         model = EnteredOnce(self.model) if get_world_size() > 1 else self.model
         vectors = embed_columns(model, columns, token_budget=self.token_budget, memory_budget=self.memory_budget)
-        of_all, where = over_ranks(*self.embedded(vectors, ids, groups))
-        loss, drops = guided_contrastive(*of_all, **where, **self.options, never=self.never)
+        (anchor, positive, negative), where = over_ranks(*self.embedded(vectors, ids, groups))
+        loss, drops = guided_contrastive(anchor, positive, negative, **where, **self.options, never=self.never)
         if self.training:
             self._drops.append(drops)
         return loss
@@ -203,13 +205,4 @@ class GuidedLoss(nn.Module):
     @property
     def citation(self) -> str:
         """BibTeX for the model card."""
-        return """
-@misc{solatorio2024gistembed,
-    title={GISTEmbed: Guided In-sample Selection of Training Negatives for Text Embedding Fine-tuning},
-    author={Aivin V. Solatorio},
-    year={2024},
-    eprint={2402.16829},
-    archivePrefix={arXiv},
-    primaryClass={cs.LG}
-}
-"""
+        return citations(guided=self.guide_store is not None, matryoshka=self.options["dims"] is not None)

@@ -1,33 +1,38 @@
 """A run from its recipe to its report: check, build, measure, train, measure again, write."""
 
-import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from datasets import DatasetDict
 from sentence_transformers import SentenceTransformer
 
-from tutelage.encode.models import load_model, resolve_model
+from tutelage.encode.models import resolve_model
 from tutelage.encode.precision import accelerator, settle
 from tutelage.errors import ConfigError
+from tutelage.evaluate.checks import Checks
 from tutelage.evaluate.general import warnings_of
 from tutelage.evaluate.page import PAGE, write_page
 from tutelage.evaluate.per_query import AFTER, BEFORE, PER_QUERY, save_per_query
 from tutelage.evaluate.report import REPORT, provenance, without_texts, write_json, write_text
 from tutelage.evaluate.retrieval import refuse_dims
 from tutelage.export.card import complete_card
-from tutelage.records import sources
+from tutelage.export.hub import push
+from tutelage.guide.fingerprint import short
+from tutelage.guide.sources import refuse_absent
+from tutelage.guide.store import GuideStore
 from tutelage.records.retrieval import RetrievalSet
-from tutelage.train import build, history
+from tutelage.train import build, checkpoints, history
+from tutelage.train.apart import LeftOut, keep_apart, told
 from tutelage.train.arguments import training_arguments
+from tutelage.train.describe import describe_data, recall_log
 from tutelage.train.guard import KEPT, ForgettingGuard, outcome
 from tutelage.train.history import HistoryFile
 from tutelage.train.judges import Judges
-from tutelage.train.recipe import Recipe, load_recipe
+from tutelage.train.recipe import Recipe
+from tutelage.train.resume import checkpoint_of
 from tutelage.train.trainer import GuidedTrainer
 
 MODEL, RECIPE, GUIDE = "model", "recipe.yaml", "guide"
@@ -46,7 +51,8 @@ def run_recipe(
     """Train as the recipe says and write the output folder: ``model/``, ``report.json``, ``per_query.parquet``,
     ``recipe.yaml``.
 
-    The report is written last, so a folder with a report holds a finished run; ``report.html`` is made from it.
+    The report is written last, so a folder with a report holds a finished run; ``report.html`` is made from it. With
+    ``training.push_to_hub`` the model is uploaded after that.
 
     Args:
         recipe: what to do.
@@ -61,17 +67,19 @@ def run_recipe(
 
     Raises:
         ConfigError, DataError, CacheMismatch: before any training; nothing is written then.
+        ConfigError: at the very end, the hub does not take the model; all of the run is kept.
     """
     output = recipe.output
-    sets, train = prepare(recipe, folder, overwrite=overwrite or resume)
-    checks = build.checks(recipe, folder)
-    checkpoint = _checkpoint(recipe) if resume else None
+    sets, train, checks, left_out = prepare(recipe, folder, overwrite=overwrite or resume)
+    for line in told(left_out):
+        say(line)
+    checkpoint = checkpoint_of(recipe, output / RECIPE) if resume else None
     settle(recipe.training.precision, accelerator())  # refused here or not at all
     seconds: dict[str, float] = {}
 
-    model = load_model(recipe.model.name, max_length=recipe.model.max_length, layers=recipe.model.layers)
+    model = build.encoder(recipe)
     refuse_dims(model, recipe.loss.dims or ())
-    say(f"guide: every distinct training text once, through {recipe.guide.name}")
+    say(f"guide: every distinct training text once, through {recipe.guide.title}")
     with _timed(seconds, "guide"):
         store = build.guide_store(recipe, build.texts_of(train), output / GUIDE, overwrite=overwrite)
     judges = Judges(recipe, sets, checks)
@@ -91,11 +99,17 @@ def run_recipe(
         group_column=recipe.loss.group,
         rows_in_use=recipe.training.rows_in_use,
         evaluator=judges.evaluators if recipe.training.evaluate_every else None,
-        callbacks=[HistoryFile(output / history.FILE)],
+        callbacks=[HistoryFile(output / history.FILE), checkpoints.Seal()],
     )
+    describe_data(model, train, recipe.data.sets, losses)
+    if recipe.training.push_to_hub:
+        model.model_card_data.set_model_id(recipe.training.push_to_hub)
+    if checkpoint:
+        recall_log(model, checkpoint)
     # Nothing is left that could refuse the run: now what an earlier one wrote may go.
     if overwrite and not resume:
         _remove_run(output)
+    checkpoints.remove_broken(output / build.CHECKPOINTS)
     output.mkdir(parents=True, exist_ok=True)
     write_text(output / RECIPE, recipe.to_yaml())
     guard = None
@@ -105,7 +119,7 @@ def run_recipe(
         trainer.add_callback(guard)
     say(f"training: {len(trainer.get_train_dataloader())} batches of {recipe.sampling.batch_size} an epoch")
     with _timed(seconds, "train"):
-        trainer.train(resume_from_checkpoint=checkpoint)
+        trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
         guarded = guard.settle() if guard else None
     if guarded:
         say(outcome(guarded))
@@ -120,7 +134,9 @@ def run_recipe(
         "name": recipe.name,
         **provenance(),
         **evidence,
-        "training": _training(trainer, guarded),
+        "judged": judges.sizes,
+        **({"guide": _guide(recipe, store)} if store else {}),
+        "training": _training(trainer, guarded, left_out),
         "history": history.evaluations(
             trainer.state.log_history, [each.name for each in sets], recipe.evaluate.measured
         ),
@@ -131,32 +147,43 @@ def run_recipe(
     _save_model(model, output / MODEL, report, recipe)
     write_json(output / REPORT, report)
     write_page(report, output / PAGE)
+    if (repository := recipe.training.push_to_hub) is not None:
+        say(f"pushed: {push(output / MODEL, repository, private=recipe.training.private)}")
     return report
 
 
-def prepare(recipe: Recipe, folder: Path | None, *, overwrite: bool = False) -> tuple[list[RetrievalSet], DatasetDict]:
-    """Everything that can be checked before a model is loaded, the cheapest first: output, data, model names.
+class Prepared(NamedTuple):
+    """What a recipe names, read and checked; ``left_out``: how many rows stayed out of which training set."""
 
-    Returns:
-        The evaluation sets and the training data.
+    sets: list[RetrievalSet]
+    train: build.Sets
+    checks: Checks
+    left_out: LeftOut
+
+
+def prepare(recipe: Recipe, folder: Path | None, *, overwrite: bool = False) -> Prepared:
+    """Everything that can be checked before a model is loaded, the cheapest first: output, data, model names.
 
     Raises:
         ConfigError, DataError: the output holds a finished run (without ``overwrite``) or is a file; a source or a
-            set cannot be had; the split leaks; a model's folder does not exist.
+            set cannot be had; the split leaks; a model's folder or a guide's file does not exist.
     """
     output = recipe.output
     if output.exists() and not output.is_dir():
         raise ConfigError(f"output {output}: a file, where a folder was wanted. Give another output.")
     if (output / REPORT).is_file() and not overwrite:
         raise ConfigError(f"output {output}: holds a finished run. Give --overwrite to replace it, or another output.")
-    for name in filter(None, (recipe.model.name, recipe.guide.name)):
-        resolve_model(name)
-    if not overwrite and any(output.glob(f"{build.CHECKPOINTS}/checkpoint-*")):
+    resolve_model(recipe.model.name)
+    for name in recipe.guide.names:
+        refuse_absent(name)
+    if not overwrite and checkpoints.whole(output / build.CHECKPOINTS):
         raise ConfigError(f"output {output}: holds an unfinished run. Give --resume to go on, or --overwrite.")
     sets = build.evaluation_sets(recipe.evaluate, recipe.data, folder)
+    checks = build.checks(recipe, folder)
     train = build.training_data(recipe.data, folder, sets)
+    train, left_out = keep_apart(train, sets, checks)
     build.refuse_empty_epoch(recipe, train)
-    return sets, train
+    return Prepared(sets, train, checks, left_out)
 
 
 def _remove_run(output: Path) -> None:
@@ -167,45 +194,11 @@ def _remove_run(output: Path) -> None:
         shutil.rmtree(output / part, ignore_errors=True)
 
 
-# What may differ between a run and its continuation.
-CONTINUABLE = {"epochs", "max_steps", "log_every", "evaluate_every", "save_every", "report_to"}
+def _guide(recipe: Recipe, store: GuideStore) -> dict[str, Any]:
+    return {"name": recipe.guide.name, "fingerprint": short(store.fingerprint), "texts": len(store)}
 
 
-def _checkpoint(recipe: Recipe) -> str:
-    """The last whole checkpoint of this very recipe; one that was cut off while it was written is passed over."""
-    folder = recipe.output / build.CHECKPOINTS
-    whole = [state.parent for state in folder.glob("checkpoint-*/trainer_state.json")]
-    if not whole:
-        raise ConfigError(f"--resume: no checkpoint in {folder}. Set training.save_every and run without --resume.")
-    begun = load_recipe(recipe.output / RECIPE)
-    if changed := sorted(_essence(recipe).items() ^ _essence(begun).items()):
-        raise ConfigError(
-            f"--resume: {changed[0][0]} differs from the run that was begun in {recipe.output}. "
-            "Give the same recipe, or --overwrite without --resume."
-        )
-    return str(max(whole, key=lambda checkpoint: int(checkpoint.name.rpartition("-")[2])))
-
-
-def _essence(recipe: Recipe) -> dict[str, str]:
-    """Every setting that a continued run must share, as section.key -> value."""
-    sections = recipe.model_dump(mode="json", exclude={"name", "output", "evaluate"})
-    essence = {
-        f"{section}.{key}": json.dumps(value)
-        for section, settings in sections.items()
-        for key, value in settings.items()
-        if key not in CONTINUABLE
-    }
-    # Of what a run is judged by, only this decides of its weights: hidden texts, the best checkpoint, the guard's sets.
-    judged = recipe.evaluate
-    essence["evaluate.sets"] = json.dumps([name for name in (*judged.sets, *judged.optional) if sources.hides(name)])
-    if judged.best is not None:
-        essence["evaluate.best"] = f"{judged.best.set} {judged.best.metric or judged.main}"
-    if recipe.training.guard:
-        essence["evaluate.general"] = json.dumps(judged.general)
-    return essence
-
-
-def _training(trainer: GuidedTrainer, guarded: dict[str, Any] | None) -> dict[str, Any]:
+def _training(trainer: GuidedTrainer, guarded: dict[str, Any] | None, left_out: LeftOut) -> dict[str, Any]:
     """Steps, the one whose checkpoint was kept in place of the last (if any), and what was logged on the way."""
     best = trainer.state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
     replaced = guarded is not None and guarded["step"] is not None  # the guard has the last word
@@ -214,6 +207,7 @@ def _training(trainer: GuidedTrainer, guarded: dict[str, Any] | None) -> dict[st
         "precision": {"bf16": "bf16", "fp16": "fp16"}.get(trainer.accelerator.mixed_precision, "fp32"),
         "best_step": int(best.rpartition("-")[2]) if best and not replaced else None,
         **({"guard": guarded} if guarded else {}),
+        **({"left_out": left_out} if left_out else {}),
         "log": [entry for entry in trainer.state.log_history if "loss" in entry],
     }
 

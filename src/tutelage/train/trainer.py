@@ -58,7 +58,8 @@ class GuidedTrainer(SentenceTransformerTrainer):
             self._tokens = Tokens.of(first.model, (text for text in texts_of(data) if isinstance(text, str)))
         if data_collator is None:
             data_collator = first.collator(group_column=group_column, tokens=self._tokens, prompts=prompts)
-        super().__init__(loss=loss, data_collator=data_collator, **kwargs)
+        given: Any = loss  # a dictionary of losses is one of modules, which mypy does not know
+        super().__init__(loss=given, data_collator=data_collator, **kwargs)
         self._rows_in_use = rows_in_use
         self._own_optimizer = any(kwargs.get("optimizers", ())) or kwargs.get("optimizer_cls_and_kwargs") is not None
         if rows_in_use:
@@ -95,6 +96,11 @@ class GuidedTrainer(SentenceTransformerTrainer):
         drops = {name: loss.take_drops() for name, loss in self._losses.items()}
         by_set = {f"guide_{name}": pooled_rates(each)["guide"] for name, each in drops.items() if name and each}
         return pooled_rates([drop for each in drops.values() for drop in each]) | by_set
+
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing after the last step: a run that is resumed there would take one more."""
+        if self.state.global_step < self.state.max_steps:
+            super()._run_epoch(*args, **kwargs)
 
     def _refuse_rows_in_use(self) -> None:
         if self._tokens is None:

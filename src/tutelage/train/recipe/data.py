@@ -1,14 +1,17 @@
 """Of a recipe: the encoder, its guide, what is learned from, and which examples meet in a batch."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from tutelage.encode.models import MINILM
+from tutelage.guide.sources import Combine, is_model
 from tutelage.records.pairs import MAX_PAIRS
+from tutelage.records.sources import label_source
 from tutelage.records.splits import HELD_OUT_SHARE
-from tutelage.train.recipe.record import Record, Share
+from tutelage.train.accepted import OWN
+from tutelage.train.recipe.record import Record, Share, checked
 
 
 class ModelRecipe(Record):
@@ -20,21 +23,61 @@ class ModelRecipe(Record):
 
 
 class GuideRecipe(Record):
-    """The frozen model that says which negatives are right answers."""
+    """Who says, frozen, which negatives are right answers: one guide or several (docs/guides.md)."""
 
-    name: str | None = MINILM  # null: no guide rule
-    prompt: str | None = None  # the guide's own, put before every text
-    max_length: PositiveInt | None = None
+    # A model; tfidf: n-grams of the training texts; start: the model before training; vectors.npy or .parquet: made
+    # elsewhere; several: [tfidf, start]; null: no guide rule
+    name: str | tuple[str, ...] | None = MINILM
+    combine: Combine | None = None  # mean or max of several guides' similarities. Default: mean
+    prompt: str | None = None  # the guide's own, put before every text (models only)
+    max_length: PositiveInt | None = None  # tokens (models only)
     store: Path | None = None  # where its vectors are kept, for all runs that share it. Default: in the output folder
-    dtype: Literal["float16", "float32"] = "float16"
+    dtype: Literal["float16", "float32"] = "float16"  # in which its vectors are kept
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of every guide; none without a guide rule."""
+        return (self.name,) if isinstance(self.name, str) else self.name or ()
+
+    @property
+    def title(self) -> str | None:
+        """One guide's name, or what is made of several: ``max of tfidf, start``."""
+        if isinstance(self.name, tuple):
+            return f"{self.combine or 'mean'} of {', '.join(self.names)}"
+        return self.name
+
+    @field_validator("name", mode="before")
+    @classmethod
+    def _named(cls, given: Any) -> Any:
+        names = list(given) if isinstance(given, list | tuple) else [given]
+        if given is not None and not (names and all(isinstance(name, str) and name for name in names)):
+            raise ValueError("wanted the name of a guide, a list of names, or null for none")
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"'{twice[0]}' stands twice. Name it once")
+        return names[0] if len(names) == 1 else given
+
+    @model_validator(mode="after")
+    def _together(self) -> "GuideRecipe":
+        if self.combine is not None and len(self.names) < 2:
+            raise ValueError(f"combine is '{self.combine}', which wants several guides. Name a list, or leave it out")
+        options = {"prompt": self.prompt, "max_length": self.max_length}
+        given = [option for option, value in options.items() if value is not None]
+        if self.names and given and not any(map(is_model, self.names)):
+            raise ValueError(f"{given[0]} is for guides that are models. Leave it out")
+        return self
 
 
 class TrainSource(Record):
-    """One source of training pairs or triplets."""
+    """One source of training pairs or triplets; a name alone stands for one with the usual columns."""
 
-    source: str  # sample:en, esco:en,de, talentclef:es, a .jsonl/.csv/.tsv/.parquet file, a hub dataset
-    columns: tuple[str, ...] = ("anchor", "positive")  # of a file: anchor, positive, then any negatives
+    # sample:en, esco:en,de (pairs within and across languages), esco-mix:en,de (only across), esco-descriptions:en
+    # (labels and descriptions), talentclef:es, cnli-tr:train (triplets), tquad:train, stsb-tr:train, a table
+    # (.jsonl/.csv/.tsv/.parquet), a hub dataset
+    source: str
+    # Of a file: anchor, positive, then any negatives. Its columns concept, group and language are kept beside them.
+    columns: tuple[str, ...] = ("anchor", "positive")
     max_pairs: PositiveInt = MAX_PAIRS  # label pairs drawn from one concept
+    forms_apart: bool = False  # a label such as Koch/Köchin counts as two
     name: str | None = None  # the set's, in logs and on the model card. Default: its source
     optional: bool = False  # left out where its data is not at hand
     batch_size: int | None = Field(None, ge=2)  # of this set, in place of sampling.batch_size
@@ -42,6 +85,17 @@ class TrainSource(Record):
     temperature: PositiveFloat | None = None  # of this set, in place of loss.temperature
     margin: float | None = None  # of this set, in place of loss.margin
     prompts: dict[str, str] = Field({})  # column -> what is put before its texts, for the encoder alone
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, given: Any) -> Any:
+        return {"source": given} if isinstance(given, str) else given
+
+    @field_validator("source")
+    @classmethod
+    def _possible(cls, source: str) -> str:
+        checked(label_source, source)
+        return source
 
 
 class DataRecipe(Record):
@@ -53,14 +107,23 @@ class DataRecipe(Record):
     seed: int = Field(0, ge=0, lt=2**32)  # of the split and of the pairs drawn
 
     @property
+    def names(self) -> list[str]:
+        """What the set of each source is called: its name, else its source, numbered where that stands again."""
+        plain = [source.name or source.source for source in self.train]
+        before = [plain[:place].count(name) for place, name in enumerate(plain)]
+        return [f"{name} #{count + 1}" if count else name for name, count in zip(plain, before, strict=True)]
+
+    @property
     def sets(self) -> dict[str, TrainSource]:
-        """The sources by the names of their sets; a source that stands twice is told apart by a number."""
-        named: dict[str, TrainSource] = {}
-        for source in self.train:
-            name = source.name or source.source
-            again = sum(other.partition(" #")[0] == name for other in named)
-            named[f"{name} #{again + 1}" if again else name] = source
-        return named
+        """The sources by the names of their sets."""
+        return dict(zip(self.names, self.train, strict=True))
+
+    @model_validator(mode="after")
+    def _named_apart(self) -> "DataRecipe":
+        taken = [OWN, *(source.name or source.source for source in self.train)]
+        if twice := [source.name for source in self.train if source.name and taken.count(source.name) > 1]:
+            raise ValueError(f"train: the name '{twice[0]}' is taken. Give the set another")
+        return self
 
 
 class SamplingRecipe(Record):

@@ -58,6 +58,8 @@ class TrainingRecipe(Record):
     guard: bool = False  # end with the last evaluated weights under which no set of evaluate.general had fallen
     save_only_model: bool = False  # checkpoints without the optimiser: small, and not to be resumed from
     report_to: tuple[str, ...] = ("tensorboard",)  # loggers that transformers knows
+    push_to_hub: str | None = Field(None, pattern=r"^[\w.-]+/[\w.-]+$")  # owner/name: upload the model when all is done
+    private: bool = True  # the repository, if it is made
 
     @model_validator(mode="after")
     def _exact(self) -> "TrainingRecipe":

@@ -26,7 +26,7 @@ def recipe(tiny, tmp_path):
 
 
 def test_a_set_alone_is_trained_as_one_data_set(recipe) -> None:
-    _, train = prepare(recipe(), None)
+    train = prepare(recipe(), None).train
     assert list(train) == ["sample:en"]
     assert not isinstance(build.one_or_several(train), DatasetDict)
 
@@ -59,7 +59,7 @@ def test_the_batches_have_their_sets_sizes(recipe, tmp_path) -> None:
     from tutelage.encode.models import load_model
 
     given = recipe(two("batch_size: 8"), "sampling.mix=round_robin")
-    _, train = prepare(given, None)
+    train = prepare(given, None).train
     model = load_model(given.model.name, device="cpu")
     trainer = GuidedTrainer(
         model=model, args=training_arguments(given, tmp_path, list(train), quiet=True), train_dataset=train,
@@ -86,7 +86,7 @@ def test_prompts_reach_the_encoder_and_not_the_guide(recipe, tmp_path) -> None:
     from tutelage.encode.models import load_model
 
     given = recipe(two("prompts: {anchor: 'title: '}"), "sampling.mix=round_robin")
-    _, train = prepare(given, None)
+    train = prepare(given, None).train
     model = load_model(given.model.name, device="cpu")
     args = training_arguments(given, tmp_path, list(train), quiet=True)
     assert args.prompts == {"sample:en": {"anchor": "title: "}}

@@ -1,0 +1,65 @@
+"""Where a run goes on from: its last whole checkpoint, if it is the same run."""
+
+import json
+from pathlib import Path
+
+from tutelage.errors import ConfigError
+from tutelage.records import sources
+from tutelage.train import build, checkpoints
+from tutelage.train.apart import is_apart
+from tutelage.train.recipe import Recipe, load_recipe
+
+# What may differ between a run and its continuation.
+CONTINUABLE = {
+    "epochs",
+    "max_steps",
+    "log_every",
+    "evaluate_every",
+    "save_every",
+    "report_to",
+    "push_to_hub",
+    "private",
+}
+
+
+def checkpoint_of(recipe: Recipe, begun: Path) -> Path:
+    """The last whole checkpoint of this very recipe; one that was cut off while it was written is passed over.
+
+    Args:
+        recipe: to go on with.
+        begun: the file of the recipe that the run was begun with.
+
+    Raises:
+        ConfigError: there is no such checkpoint, or it is another recipe's.
+    """
+    folder = recipe.output / build.CHECKPOINTS
+    whole = checkpoints.whole(folder)
+    if not whole:
+        raise ConfigError(
+            f"--resume: no checkpoint in {folder} was written whole. Set training.save_every and run without --resume."
+        )
+    if changed := sorted(_essence(recipe).items() ^ _essence(load_recipe(begun)).items()):
+        raise ConfigError(
+            f"--resume: {changed[0][0]} differs from the run that was begun in {recipe.output}. "
+            "Give the same recipe, or --overwrite without --resume."
+        )
+    return whole[-1]
+
+
+def _essence(recipe: Recipe) -> dict[str, str]:
+    """Every setting that a continued run must share, as section.key -> value."""
+    sections = recipe.model_dump(mode="json", exclude={"name", "output", "evaluate"})
+    essence = {
+        f"{section}.{key}": json.dumps(value)
+        for section, settings in sections.items()
+        for key, value in settings.items()
+        if key not in CONTINUABLE
+    }
+    # Of what a run is judged by, only this decides of its weights: texts not to be learned from, the best checkpoint.
+    judged = recipe.evaluate
+    named = [name for name in (*judged.sets, *judged.optional) if sources.hides(name) or is_apart(name)]
+    essence |= {"evaluate.sets": json.dumps(named), "evaluate.general": json.dumps(judged.general)}
+    essence["evaluate.triplets"] = json.dumps([each.source for each in judged.triplets])
+    if judged.best is not None:
+        essence["evaluate.best"] = f"{judged.best.set} {judged.best.metric or judged.main}"
+    return essence

@@ -1,0 +1,108 @@
+"""No row to learn from holds a text that the run is judged by; what was left out is counted and told."""
+
+import pyarrow.parquet as pq
+import pytest
+from datasets import Dataset
+from records.turkish_fixture import turkish_folder
+
+from tutelage.errors import ConfigError
+from tutelage.evaluate.checks import Checks
+from tutelage.guide.mining import MiningRules
+from tutelage.records.triplets import TripletSet
+from tutelage.train.apart import keep_apart, told
+from tutelage.train.mining import mine_triplets
+from tutelage.train.recipe import Recipe
+from tutelage.train.run import prepare
+
+DEV = Checks([TripletSet("dev", ["Nurse"], ["RN"], ["welder"])])
+
+
+def rows(*pairs):
+    anchors, positives = zip(*pairs, strict=True)
+    return Dataset.from_dict({"anchor": anchors, "positive": positives, "concept": ["nurse"] * len(pairs)})
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return turkish_folder(tmp_path / "data")
+
+
+def counts(found):
+    return {name: len(rows) for name, rows in found.train.items()}
+
+
+def recipe(*sources, **evaluate):
+    train = [source if isinstance(source, dict) else {"source": source} for source in sources]
+    return Recipe.model_validate(
+        {
+            "output": "runs/never",
+            "guide": {"name": None},
+            "data": {"train": train},
+            "sampling": {"batch_size": 2},
+            "evaluate": {"sets": ["sample-heldout:en"], **evaluate},
+        }
+    )
+
+
+def test_rows_that_hold_a_judged_text_in_any_column_and_spelling_are_left_out():
+    data = {"a": rows(("nurse ", "carer"), ("cook", "chef"), ("fitter", "WELDER")), "b": rows(("cook", "chef"))}
+    kept, left_out = keep_apart(data, [], DEV)
+    assert kept["a"][:] == {"anchor": ["cook"], "positive": ["chef"], "concept": ["nurse"]}
+    assert kept["b"][:] == data["b"][:]
+    assert left_out == {"a": 2}
+    assert told(left_out) == ["left out of 'a': 2 rows that hold a text of a set to judge by"]
+
+
+def test_where_nothing_is_judged_nothing_changes():
+    data = {"t": rows(("nurse", "carer"))}
+    assert keep_apart(data, [], Checks()) == (data, {})
+
+
+def test_a_data_set_without_a_row_left_is_refused():
+    with pytest.raises(ConfigError) as fault:
+        keep_apart({"t.csv": rows(("nurse", "carer"))}, [], DEV)
+    assert str(fault.value) == (
+        "data.train: every row of 't.csv' holds a text of a set that the recipe judges by. Name another split, or "
+        "leave that set out of evaluate."
+    )
+
+
+@pytest.mark.parametrize("where", ["sets", "optional", "general"])
+def test_questions_of_a_split_to_judge_by_are_not_learned_from(folder, where):
+    found = prepare(recipe("tquad:train", **{"sets": ["sample-heldout:en"], where: ["tquad:dev"]}), folder)
+    assert list(found.train["tquad:train"]["anchor"]) == ["Kim geldi?", "Nereye geldi?"]
+    assert found.left_out == {"tquad:train": 1}
+
+
+def test_each_kind_of_set_keeps_its_texts_from_every_source(folder):
+    sources = [{"source": "cnli-tr:train", "columns": ["anchor", "positive", "negative"]}, "stsb-tr:train"]
+    with pytest.raises(ConfigError, match="1 pairs make no batch of 2"):
+        prepare(recipe(*sources, triplets=["cnli-tr:dev"], general=["stsb-tr:dev"]), folder)
+    plain = prepare(recipe(*sources), folder)
+    assert counts(plain) == {"cnli-tr:train": 2, "stsb-tr:train": 2}
+    assert plain.left_out == {}
+
+
+def test_passages_that_only_fill_a_corpus_may_be_learned_from(folder):
+    found = prepare(recipe("tquad:train", general=["tquad:dev"]), folder)
+    assert "Ali eve geldi." in found.train["tquad:train"]["positive"]
+
+
+def test_mined_triplets_of_a_split_keep_their_passage_and_are_held_apart_as_well(folder, tmp_path, tiny):
+    tiny.save_pretrained(str(tmp_path / "tiny"))
+    out = tmp_path / "mined.parquet"
+    rules = MiningRules(num_negatives=1, relative_margin=None)
+    about = mine_triplets("tquad:train", out, folder, model=str(tmp_path / "tiny"), rules=rules, progress=False)
+    table = pq.read_table(out).to_pylist()
+    assert about["pairs"] == about["triplets"] == 3
+    assert all({row["positive"], row["negative"]} == {"Ali eve geldi.", "Kar yağdı."} for row in table)
+    source = {"source": str(out), "columns": ["anchor", "positive", "negative"]}
+    assert prepare(recipe(source, sets=["tquad:dev"]), folder).left_out == {str(out): 1}
+
+
+def test_real_splits_share_sentences_which_are_left_out(data):
+    sources = ("cnli-tr:train", "tquad:train", "stsb-tr:train")
+    judged = {"sets": ["tquad:dev"], "triplets": ["cnli-tr:dev"], "general": ["stsb-tr:dev"]}
+    found = prepare(recipe(*sources, **judged), data)
+    assert found.left_out == {"tquad:train": 11, "stsb-tr:train": 72}
+    assert counts(found) == {"cnli-tr:train": 831, "tquad:train": 5781, "stsb-tr:train": 1288}
