@@ -59,7 +59,12 @@ class EncodedSet:
     dim: int | None = None
 
     def at(self, dim: int) -> "EncodedSet":
-        """The same at a smaller width: the first ``dim`` numbers of each vector, scaled to length 1 again."""
+        """The same at a smaller width: the first ``dim`` numbers of each vector, scaled to length 1 again.
+
+        At the whole width vectors stay as they are: another rounding would move near ties.
+        """
+        if dim == self.queries.shape[1]:
+            return replace(self, dim=dim)
         queries, corpus = (
             torch.nn.functional.normalize(vectors[:, :dim], dim=1) for vectors in (self.queries, self.corpus)
         )
