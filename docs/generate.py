@@ -93,7 +93,9 @@ def systems() -> list[str]:
                 f"* `tutelage train {name}`: {whole / 60:.1f} minutes, {train / 60:.1f} of them training "
                 f"({measured(report)}; [all figures](benchmarks/results/{name}.json))"
             )
-    return [*markdown_table(SYSTEM_HEADINGS, rows), "", *lines] if rows else ["Not run yet: `make recipes`."]
+    absent = [name for name in SYSTEMS if not (RESULTS / f"{name}.json").is_file()]
+    table = [*markdown_table(SYSTEM_HEADINGS, rows), "", *lines] if rows else []
+    return [*table, *[f"Not run to the end yet: {', '.join(absent)}."] * bool(absent)]
 
 
 def readme() -> str:
