@@ -5,7 +5,6 @@ multiplied, copies take the score of the first.
 """
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from typing import NamedTuple
 
@@ -171,16 +170,7 @@ def _whole_rows(
 def _places(
     scores: Float[np.ndarray, "tile corpus"], rows: Int64[np.ndarray, " right"], entries: Int64[np.ndarray, " right"]
 ) -> Int64[np.ndarray, " right"]:
-    """The rank of each (row, entry), shared out among as many threads as torch has."""
-    parts = np.array_split(np.arange(len(rows)), torch.get_num_threads())
-    with ThreadPoolExecutor(len(parts)) as threads:
-        return np.concatenate([*threads.map(lambda part: _counted(scores, rows[part], entries[part]), parts)])
-
-
-def _counted(
-    scores: Float[np.ndarray, "tile corpus"], rows: Int64[np.ndarray, " right"], entries: Int64[np.ndarray, " right"]
-) -> Int64[np.ndarray, " right"]:
-    """The same in one thread. One row at a time stays in the processor's cache; a mask of all would not."""
+    """The rank of each (row, entry). One row at a time stays in the processor's cache; a mask of all would not."""
     count = np.count_nonzero
     right = zip(rows.tolist(), entries.tolist(), scores[rows, entries], strict=True)
     counted = (1 + count(scores[row, :e] >= s) + count(scores[row, e + 1 :] > s) for row, e, s in right)
