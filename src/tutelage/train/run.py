@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from sentence_transformers import SentenceTransformer
 
 from tutelage.encode.models import resolve_model
-from tutelage.encode.precision import accelerator, settle
 from tutelage.errors import ConfigError
 from tutelage.evaluate.checks import Checks
 from tutelage.evaluate.general import warnings_of
@@ -74,7 +73,7 @@ def run_recipe(
     for line in told(left_out):
         say(line)
     checkpoint = checkpoint_of(recipe, output / RECIPE) if resume else None
-    settle(recipe.training.precision, accelerator())  # refused here or not at all
+    arguments = training_arguments(recipe, output, list(train), quiet=quiet)
     seconds: dict[str, float] = {}
 
     model = build.encoder(recipe)
@@ -92,7 +91,7 @@ def run_recipe(
     alone = len(train) == 1
     trainer = GuidedTrainer(
         model=model,
-        args=training_arguments(recipe, output, list(train), quiet=quiet),
+        args=arguments,
         train_dataset=build.one_or_several(train),
         loss=next(iter(losses.values())) if alone else losses,
         batch_sizes={name: recipe.of_set(name).sampling.batch_size for name in train},
