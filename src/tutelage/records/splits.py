@@ -60,12 +60,20 @@ def split_rows(
         share: of the concepts that is held out.
         seed: of the split.
     """
-    out = [is_held_out(concept, share, seed) for concept in pairs[CONCEPT]]
-    texts = [[comparable(text) for text in row] for row in zip(*(pairs[name] for name in columns), strict=True)]
-    held_out = {text for row, is_out in zip(texts, out, strict=True) if is_out for text in row[:2]}
-    hidden = secret | held_out
-    kept = [number for number, row in enumerate(texts) if not out[number] and hidden.isdisjoint(row)]
-    return pairs.select(kept), held_out
+    anchors_and_positives = zip(pairs[CONCEPT], *(pairs[name] for name in columns[:2]), strict=True)
+    held_out = {
+        comparable(text)
+        for concept, *texts in anchors_and_positives
+        if is_held_out(concept, share, seed)
+        for text in texts
+    }
+    return rows_without(pairs, columns, secret | held_out), held_out
+
+
+def rows_without(pairs: Dataset, columns: Sequence[str], secret: set[str]) -> Dataset:
+    """The rows that hold none of these texts, `comparable`, in any of the columns."""
+    texts = zip(*(pairs[name] for name in columns), strict=True)
+    return pairs.select([number for number, row in enumerate(texts) if secret.isdisjoint(map(comparable, row))])
 
 
 def comparable(text: str) -> str:

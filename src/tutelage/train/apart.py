@@ -2,13 +2,11 @@
 
 from collections.abc import Iterable
 
-from datasets import Dataset
-
 from tutelage.errors import ConfigError
 from tutelage.evaluate.checks import Checks
 from tutelage.records import sources
 from tutelage.records.retrieval import RetrievalSet
-from tutelage.records.splits import comparable, judged_texts
+from tutelage.records.splits import comparable, judged_texts, rows_without
 from tutelage.train.build import Sets, text_columns
 
 LeftOut = dict[str, int]
@@ -35,7 +33,7 @@ def keep_apart(train: Sets, sets: Iterable[RetrievalSet], checks: Checks) -> tup
     secret = {comparable(text) for each in judged for text in judged_texts(each)}
     if not secret:
         return train, {}
-    kept = {name: _without(rows, secret) for name, rows in train.items()}
+    kept = {name: rows_without(rows, text_columns(rows), secret) for name, rows in train.items()}
     if empty := [name for name, rows in kept.items() if not len(rows)]:
         raise ConfigError(
             f"data.train: every row of '{empty[0]}' holds a text of a set that the recipe judges by. Name another "
@@ -61,10 +59,3 @@ def told(left_out: LeftOut) -> list[str]:
     """
     rows = {name: f"{lost} rows that hold" if lost > 1 else f"{lost} row that holds" for name, lost in left_out.items()}
     return [f"left out of '{name}': {what} a text of a set to judge by" for name, what in rows.items()]
-
-
-def _without(rows: Dataset, secret: set[str]) -> Dataset:
-    hidden = [False] * len(rows)
-    for column in text_columns(rows):
-        hidden = [out or comparable(text) in secret for out, text in zip(hidden, rows[column], strict=True)]
-    return rows.select([row for row, out in enumerate(hidden) if not out]) if any(hidden) else rows
