@@ -22,7 +22,7 @@ check: .venv/.dev      ## format, lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-docs: .venv/.dev       ## write docs/cli.md and the README tables anew
+docs: .venv/.dev       ## write docs/cli.md, docs/recipe.md and the README tables anew
 	$(BIN)/python docs/generate.py
 
 recipes: .venv/.dev    ## the three published systems at MiniLM's size (an hour), then the README's table

@@ -28,10 +28,7 @@ def turkish(report: Report) -> Iterable[Row]:
     for name, dims in report.get("triplets", {}).items():
         for dim, found in dims.items():
             yield [f"{name} accuracy, {dim} dimensions", TURKISH, *cells(found["before"], found["after"], found)]
-    for name in report["difference"]:
-        yield [f"{name} map", "-", *retrieval(report, name, "map")]
-    for name, found in report.get("general", {}).items():
-        yield [f"{name} {found['metric']}", "-", *cells(found["before"], found["after"], found)]
+    yield from gistembed(report)
 
 
 def gistembed(report: Report) -> Iterable[Row]:
