@@ -16,7 +16,7 @@ from torch import Tensor
 from tutelage.encode.encoder import distinct_rows
 from tutelage.evaluate.metrics import Ranks
 
-SCORES_AT_ONCE = 32 * 1024 * 1024  # elements of a tile that holds whole rows
+SCORES_AT_ONCE = 16 * 1024 * 1024  # elements of a tile that holds whole rows
 LEAST_QUERIES = 32  # in such a tile, however large the corpus: products with fewer mostly wait for memory
 
 

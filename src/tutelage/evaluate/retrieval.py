@@ -83,7 +83,7 @@ def encode_set(
     entries = sorted(retrieval.corpus) if ties == "id" else list(retrieval.corpus)
     texts = list(dict.fromkeys([*(retrieval.queries[q] for q in asked), *(retrieval.corpus[c] for c in entries)]))
     vectors = encode(model, texts, progress=retrieval.name if progress else None)
-    if len(bad := np.flatnonzero(~np.isfinite(vectors).all(1))):
+    if len(bad := np.flatnonzero(~np.isfinite(vectors.sum(1)))):
         raise DataError(
             f"{retrieval.name}: the vectors of {len(bad)} of {len(texts)} texts are not numbers (first: "
             f"'{texts[bad[0]]}'). The model's weights are damaged, or its precision is too low; load another."
@@ -92,7 +92,10 @@ def encode_set(
     row_of = {entry: row for row, entry in enumerate(entries)}
 
     def vectors_of(texts_of: Mapping[str, str], ids: Sequence[str]) -> Float[Tensor, "texts dim"]:
-        return torch.from_numpy(vectors[np.fromiter((place[texts_of[each]] for each in ids), np.int64, len(ids))])
+        rows = np.fromiter((place[texts_of[each]] for each in ids), np.int64, len(ids))
+        start = int(rows.min(initial=len(vectors)))
+        in_order = np.array_equal(rows, np.arange(start, start + len(rows)))  # as where no text stands twice: no copy
+        return torch.from_numpy(vectors[start : start + len(rows)] if in_order else vectors[rows])
 
     return EncodedSet(
         retrieval,
