@@ -1,6 +1,7 @@
 """Several sets in one run: each with its own batch size, temperature, margin, prompts and share of the batches."""
 
 import pytest
+import torch
 from datasets import DatasetDict
 
 from tutelage.errors import ConfigError
@@ -114,6 +115,17 @@ def test_the_report_says_in_which_precision_a_run_was(recipe, monkeypatch) -> No
     monkeypatch.setattr(precision, "_seconds", lambda dtype: 1.0)
     report = run_recipe(recipe("training.max_steps=1", "training.precision=auto"))
     assert report["training"]["precision"] == "fp32"
+
+
+def test_a_resumed_run_keeps_the_precision_that_was_settled(recipe, monkeypatch) -> None:
+    from tutelage.encode import precision
+
+    monkeypatch.setattr(precision, "_seconds", lambda dtype: 1.0)
+    settings = "training.precision=auto", "training.save_every=1"
+    run_recipe(recipe("training.max_steps=1", *settings))
+    monkeypatch.setattr(precision, "_seconds", lambda dtype: 0.5 if dtype == torch.bfloat16 else 1.0)
+    report = run_recipe(recipe("training.max_steps=2", *settings), resume=True)
+    assert report["training"]["precision"] == report["recipe"]["training"]["precision"] == "fp32"
 
 
 def test_fp16_without_a_gpu_is_refused_before_anything_is_written(recipe) -> None:

@@ -10,6 +10,7 @@ import torch
 from tutelage.errors import ConfigError
 
 Precision = Literal["fp32", "bf16", "fp16"]
+PrecisionChoice = Literal["auto", "fp32", "bf16", "fp16"]
 GAIN = 1.1  # bf16 must be so much faster than fp32 on a CPU to be worth its eight bits
 
 
@@ -18,7 +19,7 @@ def accelerator() -> torch.device:
     return torch.accelerator.current_accelerator() or torch.device("cpu")
 
 
-def settle(asked: Precision | Literal["auto"], device: torch.device) -> Precision:
+def settle(asked: PrecisionChoice, device: torch.device) -> Precision:
     """The precision to train in: the one asked for, or with ``auto`` the fastest that is safe.
 
     On a GPU ``auto`` means bf16, or fp16 where the GPU lacks it. On a CPU bf16 pays only where the processor has

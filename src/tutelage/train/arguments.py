@@ -8,7 +8,7 @@ from typing import Any
 from sentence_transformers import SentenceTransformerTrainingArguments
 from sentence_transformers.base.sampler import MultiDatasetBatchSamplers
 
-from tutelage.encode.precision import accelerator, settle
+from tutelage.encode.precision import accelerator
 from tutelage.evaluate.retrieval import key_name
 from tutelage.sampling import WeightedBatches
 from tutelage.train.build import CHECKPOINTS, SAMPLERS
@@ -37,13 +37,10 @@ def training_arguments(
 ) -> SentenceTransformerTrainingArguments:
     """What transformers' trainer needs to know; ``names`` are those of the sets it will learn from.
 
-    Raises:
-        ConfigError: a precision that this machine does not have.
+    The recipe's precision is settled before (`tutelage.encode.precision.settle`).
     """
     training, measure = recipe.training, recipe.evaluate
     best = measure.best
-    device = accelerator()
-    precision = settle(training.precision, device)
     save_every = training.save_every or (training.evaluate_every if best else None)
     return SentenceTransformerTrainingArguments(
         output_dir=str(folder / CHECKPOINTS),
@@ -55,9 +52,9 @@ def training_arguments(
         warmup_steps=training.warmup,
         lr_scheduler_type=training.schedule,
         weight_decay=training.weight_decay,
-        use_cpu=device.type == "cpu",  # else transformers refuses bf16 without a GPU
-        bf16=precision == "bf16",
-        fp16=precision == "fp16",
+        use_cpu=accelerator().type == "cpu",  # else transformers refuses bf16 without a GPU
+        bf16=training.precision == "bf16",
+        fp16=training.precision == "fp16",
         seed=training.seed,
         logging_steps=training.log_every,
         eval_strategy="steps" if training.evaluate_every else "no",

@@ -22,12 +22,14 @@ CONTINUABLE = {
 }
 
 
-def checkpoint_of(recipe: Recipe, begun: Path) -> Path:
-    """The last whole checkpoint of this very recipe; one that was cut off while it was written is passed over.
+def resumed(recipe: Recipe, begun: Path) -> tuple[Recipe, Path]:
+    """The recipe to go on with, and the last whole checkpoint of it; one that was cut off meanwhile is passed over.
+
+    The precision that ``auto`` was settled to stays: measured anew, it might be another.
 
     Args:
         recipe: to go on with.
-        begun: the file of the recipe that the run was begun with.
+        begun: the file of the recipe that the run was begun with, its precision settled.
 
     Raises:
         ConfigError: there is no such checkpoint, or it is another recipe's.
@@ -38,12 +40,15 @@ def checkpoint_of(recipe: Recipe, begun: Path) -> Path:
         raise ConfigError(
             f"--resume: no checkpoint in {folder} was written whole. Set training.save_every and run without --resume."
         )
-    if changed := sorted(_essence(recipe).items() ^ _essence(load_recipe(begun)).items()):
+    first = load_recipe(begun)
+    if recipe.training.precision == "auto":
+        recipe = recipe.in_precision(first.training.precision)
+    if changed := sorted(_essence(recipe).items() ^ _essence(first).items()):
         raise ConfigError(
             f"--resume: {changed[0][0]} differs from the run that was begun in {recipe.output}. "
             "Give the same recipe, or --overwrite without --resume."
         )
-    return whole[-1]
+    return recipe, whole[-1]
 
 
 def _essence(recipe: Recipe) -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from sentence_transformers import SentenceTransformer
 
 from tutelage.encode.models import resolve_model
+from tutelage.encode.precision import accelerator, settle
 from tutelage.errors import ConfigError
 from tutelage.evaluate.checks import Checks
 from tutelage.evaluate.general import warnings_of
@@ -31,7 +32,7 @@ from tutelage.train.guard import KEPT, ForgettingGuard, outcome
 from tutelage.train.history import HistoryFile
 from tutelage.train.judges import Judges
 from tutelage.train.recipe import Recipe
-from tutelage.train.resume import checkpoint_of
+from tutelage.train.resume import resumed
 from tutelage.train.trainer import GuidedTrainer
 
 MODEL, RECIPE, GUIDE = "model", "recipe.yaml", "guide"
@@ -72,7 +73,8 @@ def run_recipe(
     sets, train, checks, left_out = prepare(recipe, folder, overwrite=overwrite or resume)
     for line in told(left_out):
         say(line)
-    checkpoint = checkpoint_of(recipe, output / RECIPE) if resume else None
+    recipe, checkpoint = resumed(recipe, output / RECIPE) if resume else (recipe, None)
+    recipe = recipe.in_precision(settle(recipe.training.precision, accelerator()))
     arguments = training_arguments(recipe, output, list(train), quiet=quiet)
     seconds: dict[str, float] = {}
 

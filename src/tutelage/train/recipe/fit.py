@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
+from tutelage.encode.precision import PrecisionChoice
 from tutelage.encode.rows_in_use import refuse_inexact
 from tutelage.losses.directions import Direction, HardnessMode, PartitionMode, chosen, refuse
 from tutelage.train.recipe.record import Record, Share, checked
@@ -45,7 +46,7 @@ class TrainingRecipe(Record):
     schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"  # of the rate
     weight_decay: float = Field(0.0, ge=0)  # AdamW's; above 0 every token row is trained
     accumulation: PositiveInt = 1  # steps added up before an update; adds no negatives
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"  # auto: the fastest here that is safe, by measuring
+    precision: PrecisionChoice = "fp32"  # auto: the fastest here that is safe, by measuring
     token_budget: PositiveInt | None = None  # padded tokens in one forward pass. Default: by device
     memory_budget: float | None = Field(
         None, ge=0

@@ -5,6 +5,7 @@ from pathlib import Path
 import yaml
 from pydantic import model_validator
 
+from tutelage.encode.precision import PrecisionChoice
 from tutelage.train.recipe.data import DataRecipe, GuideRecipe, ModelRecipe, SamplingRecipe
 from tutelage.train.recipe.fit import LossRecipe, TrainingRecipe
 from tutelage.train.recipe.judge import EvaluateRecipe
@@ -51,6 +52,10 @@ class Recipe(Record):
         return self.model_copy(
             update={"loss": own(self.loss, "temperature", "margin"), "sampling": own(self.sampling, "batch_size")}
         )
+
+    def in_precision(self, precision: PrecisionChoice) -> "Recipe":
+        """The same in another precision."""
+        return self.model_copy(update={"training": self.training.model_copy(update={"precision": precision})})
 
     def to_yaml(self) -> str:
         """The resolved recipe, every default spelled out; loading it gives the same recipe."""
