@@ -40,9 +40,9 @@ clean:           ## remove the environment and the caches
 	$(PYTHON) -m venv .venv
 
 .venv/.demo: pyproject.toml constraints.txt | .venv/bin/python
-	$(PIP) -e ".[demo]"
+	$(PIP) -e ".[demo,onnx,serve]"
 	@touch $@
 
 .venv/.dev: pyproject.toml constraints.txt | .venv/bin/python
-	$(PIP) -e ".[demo,dev]"
+	$(PIP) -e ".[demo,dev,faiss,onnx,qdrant,serve]"
 	@touch $@ .venv/.demo

@@ -1,0 +1,1 @@
+"""Commands that put a model to work: `export`, `embed`, `index`, `match`, `serve`."""

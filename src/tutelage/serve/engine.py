@@ -1,0 +1,107 @@
+"""What turns texts into vectors at work: a model's folder behind one small interface, whatever runs it.
+
+Index, matcher, server and export know engines, never models.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Float
+from sentence_transformers import SentenceTransformer
+
+from tutelage.encode.encoder import default_prompt, encode
+from tutelage.encode.models import load_model
+from tutelage.guide.fingerprint import of_model, short
+
+REPORT = "report.json"  # what a run leaves beside the weights
+
+
+class Engine(Protocol):
+    """Texts in, unit vectors out.
+
+    ``name`` is what clients call the model by; ``dims`` are the widths it was trained for, the whole one first;
+    ``fingerprint`` stands for weights, tokenizer, pooling and prompt: vectors of equal fingerprint may be compared.
+    """
+
+    name: str
+    dims: tuple[int, ...]
+    max_length: int
+    prompts: Mapping[str, str | None]
+    default_prompt: str | None
+    fingerprint: str
+
+    def encode(
+        self, texts: Sequence[str], *, prompt: str | None = None, progress: str | None = None
+    ) -> Float[np.ndarray, "texts dim"]:
+        """Unit float32 vectors, in order; ``prompt`` is put before every text (default: the model's own)."""
+        ...
+
+    def tokens(self, texts: Sequence[str], *, prompt: str | None = None) -> list[list[int]]:
+        """Token ids of each text, special tokens included, not cut at ``max_length``."""
+        ...
+
+
+class TorchEngine:
+    """A sentence-transformers model as an engine.
+
+    Example::
+
+        engine = load_engine("runs/demo/model")
+        engine.encode(["senior java dev"]).shape
+    """
+
+    def __init__(self, model: SentenceTransformer, name: str, dims: Sequence[int] = ()):
+        self.model, self.name = model, name
+        width = model.get_embedding_dimension() or 0
+        self.dims = (width, *sorted((dim for dim in dims if dim < width), reverse=True))
+        self.max_length = int(model.max_seq_length or 0)
+        self.prompts: Mapping[str, str | None] = model.prompts
+        self.default_prompt = default_prompt(model)
+        self.fingerprint = short(of_model(model))
+
+    def encode(
+        self, texts: Sequence[str], *, prompt: str | None = None, progress: str | None = None
+    ) -> Float[np.ndarray, "texts dim"]:
+        """`tutelage.encode.encoder.encode`."""
+        return encode(self.model, texts, prompt=prompt, progress=progress)
+
+    def tokens(self, texts: Sequence[str], *, prompt: str | None = None) -> list[list[int]]:
+        """Token ids as the model would see them, uncut."""
+        prompt = (self.default_prompt if prompt is None else prompt) or ""
+        found = self.model.tokenizer([prompt + text for text in texts], truncation=False, verbose=False)
+        ids: list[list[int]] = found["input_ids"]
+        return ids
+
+
+def load_engine(name: str) -> Engine:
+    """The engine of a model folder or name.
+
+    Args:
+        name: as `tutelage.encode.models.load_model`.
+
+    Raises:
+        ConfigError: the model cannot be had.
+    """
+    return TorchEngine(load_model(name), name_of(name), trained_dims(name))
+
+
+def name_of(name: str) -> str:
+    """What clients call a model by: the run's name for ``runs/NAME/model``, else the last part.
+
+    >>> name_of("runs/demo/model"), name_of("sentence-transformers/all-MiniLM-L6-v2")
+    ('demo', 'all-MiniLM-L6-v2')
+    """
+    path = Path(name)
+    return path.parent.name if path.name == "model" and path.parent.name else path.name
+
+
+def trained_dims(name: str) -> tuple[int, ...]:
+    """The Matryoshka widths that the run behind a model folder trained; none where there is no report."""
+    report = Path(name) / REPORT
+    if not report.is_file():
+        return ()
+    recipe = json.loads(report.read_text(encoding="utf-8")).get("recipe", {})
+    return tuple(recipe.get("loss", {}).get("dims") or ())
