@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 
 from tutelage import __version__
-from tutelage.cli import data, fit, guide, judge, match
+from tutelage.cli import data, fit, guide, judge, match, use
 from tutelage.cli.shared import app, out
 from tutelage.errors import TutelageError
 
-__all__ = ["app", "data", "fit", "guide", "judge", "main", "match"]
+__all__ = ["app", "data", "fit", "guide", "judge", "main", "match", "use"]
 
 INTERRUPTED = 130  # what typer leaves with after Ctrl-C
 
