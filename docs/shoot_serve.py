@@ -24,7 +24,7 @@ KEPT = {
 }
 TITLES = (
     "Softwareentwicklerin", "enfermero jefe", "kamyon şoförü", "head chef", "Pflegefachfrau", "Feuerwerkskoordination",
-    "registered nurse, night shift", "profesora de idiomas", "Lokomotivführer",
+    "registered nurse, night shift", "Glockenstimmer", "Lokomotivführer",
 )  # fmt: skip
 
 
@@ -39,6 +39,8 @@ def show(page: Any, tab: str) -> None:
         page.locator("#start").click()
         page.locator("#matches tr").first.wait_for()
         page.locator("#matches tr.unknown select").first.select_option(index=1)
+        page.locator("#lines").evaluate("(lines) => { lines.scrollTop = 0; }")
+        page.mouse.move(0, 0)
     if tab == "errors":
         page.locator("#worst input[type=checkbox]").nth(1).check()
 

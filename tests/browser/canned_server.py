@@ -32,6 +32,7 @@ POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 THRESHOLD = 0.5
+LONGEST = 200  # letters that are read of a text
 LANGUAGES = ("en", "de", "es", "tr")
 HOSTILE = Entry("<img src=x onerror=alert(1)>", "sample:hostile", "0000.0", "<b>bold</b>", "0000", "en")
 
@@ -148,7 +149,9 @@ class Canned:
             while not gate.is_set():
                 await asyncio.sleep(0.01)
         found = [letters().match(text, body["k"], body["languages"], body["groups"]) for text in body["texts"]]
-        return self.locked(request) or JSONResponse({"results": found})
+        cut = sum(len(text) > LONGEST for text in body["texts"])
+        headers = {"x-tutelage-truncated": str(cut)} if cut else None
+        return self.locked(request) or JSONResponse({"results": found}, headers=headers)
 
     async def worst(self, request: Request) -> Response:
         return self.locked(request) or JSONResponse(worst())

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser.canned_server import HOSTILE, Canned, letters, running, worst
+from browser.canned_server import HOSTILE, LONGEST, Canned, letters, running, worst
 
 pytestmark = pytest.mark.browser
 PHONE, DESKTOP = 390, 1280
@@ -224,6 +224,15 @@ def test_a_title_with_html_in_it_stays_text(opened: Any) -> None:
     assert page.locator("main img, main b").count() == 0
 
 
+def test_a_title_that_was_cut_is_told(opened: Any) -> None:
+    page = opened()
+    search(page, "Koch " * (LONGEST // 4))
+    until(page, "longer than the model reads", "#search-status")
+    page.get_by_role("tab", name="Many").click()
+    match_all(page, ["Koch " * (LONGEST // 4) + "in", "Koch"])
+    until(page, "1 longer than the model reads: matched by the beginning.", "#many-status")
+
+
 def test_titles_from_right_to_left_are_written_so(opened: Any) -> None:
     page = opened()
     page.locator("#query").fill("مهندس برمجيات")
@@ -337,7 +346,7 @@ def expected_rows(texts: list[str]) -> list[list[str]]:
         else:
             found, others = ["Unknown", "", "", "", ""], match["concepts"]
         score = f"{best['score']:.4f}" if best else ""
-        listed = " | ".join(f"{other['label']} ({other['code']})" for other in others)
+        listed = " | ".join(other["label"] for other in others)
         rows.append([*found, score, f"{match['confidence']:.4f}", listed, ""])
     return rows
 
@@ -390,17 +399,17 @@ def test_matching_shows_progress_stops_and_goes_on(opened: Any, server: Canned) 
 
 def test_a_csv_is_dropped_its_column_chosen_and_the_rest_of_it_kept(opened: Any) -> None:
     page = opened("#many")
-    table = '\ufeffid;job title;other\r\n1;"Koch; ""Chef""\nund mehr";x\r\n2;;y\r\n3;Bäcker;Kellner\r\n'
+    table = '\ufeffcode;job title;other\r\n1;"Koch; ""Chef""\nund mehr";x\r\n2;;y\r\n3;Bäcker;Kellner\r\n'
     drop(page, "titles.csv", table.encode())
     until(page, "titles.csv: 4 lines.", "#file-status")
-    assert page.locator("#column option").all_inner_texts() == ["id", "job title", "other"]
+    assert page.locator("#column option").all_inner_texts() == ["code", "job title", "other"]
     assert page.locator("#column").evaluate("each => each.selectedOptions[0].text") == "job title"
     page.get_by_role("button", name="Match").click()
     until(page, "3 titles", "#many-status")
     rows = list(csv.reader(io.StringIO(saved(page, "Save CSV").decode(), newline="")))
     given = [["1", 'Koch; "Chef"\nund mehr', "x"], ["2", "", "y"], ["3", "Bäcker", "Kellner"]]
     texts = [row[1] for row in given]
-    assert rows[0] == ["id", "job title", "other", *ADDED]
+    assert rows[0] == ["code (given)", "job title", "other", *ADDED]
     assert rows[1:] == [[*cells, *row] for cells, row in zip(given, expected_rows(texts), strict=True)]
     page.locator("#column").select_option("other")
     page.get_by_role("button", name="Match").click()

@@ -18,15 +18,20 @@ export class Refusal extends Error {}
 let key = kept("key", "sessionStorage") ?? "";
 let asking = null;
 
-/** The answer to GET `path`, or to POST `path` with a body. Throws Refusal, or AbortError once `signal` says so. */
+/**
+ * The answer to GET `path`, or to POST `path` with a body; `truncated` in it counts the texts that were longer than the
+ * model reads. Throws Refusal, or AbortError once `signal` says so.
+ */
 export async function ask(path, body, signal) {
   for (let tries = 0; ; ) {
     const used = key;
     const answer = await send(path, body, signal, used);
-    if (answer.ok) return answer.json();
+    if (answer.ok) return { ...(await answer.json()), truncated: Number(answer.headers.get("x-tutelage-truncated")) };
     if (answer.status === 401) await newKey(used);
-    else if (answer.status === 429 && tries < PATIENCE) await wait(answer.headers.get("Retry-After"), signal, (tries += 1));
-    else throw new Refusal(await wordsOf(answer));
+    else if (answer.status === 429 && tries < PATIENCE) {
+      tries += 1;
+      await wait(Number(answer.headers.get("Retry-After")) || tries, signal);
+    } else throw new Refusal(await wordsOf(answer));
     signal?.throwIfAborted();
   }
 }
@@ -40,19 +45,19 @@ async function send(path, body, signal, used) {
     return await fetch(path, { ...options, signal });
   } catch (fault) {
     if (fault.name === "AbortError") throw fault;
-    throw new Refusal("The server does not answer. It may have been stopped, or the way to it is cut. What you typed is still here.");
+    throw new Refusal("The server does not answer. It may have been stopped, or the way to it is cut. "
+      + "What you typed is still here.");
   }
 }
 
 async function wordsOf(answer) {
   const said = await answer.json().then((found) => found?.error?.message, () => null);
-  return [`${said ?? "The server refused"} (${answer.status}).`.replace(". (", " ("), CURES[answer.status]].filter(Boolean).join(" ");
+  return `${(said ?? "The server refused").replace(/\.$/, "")} (${answer.status}). ${CURES[answer.status] ?? ""}`.trim();
 }
 
-function wait(seconds, signal, tries) {
-  const delay = Math.min(Number(seconds) || tries, LONGEST_WAIT_S);
+function wait(seconds, signal) {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, 1000 * delay);
+    const timer = setTimeout(resolve, 1000 * Math.min(seconds, LONGEST_WAIT_S));
     signal?.addEventListener("abort", () => { clearTimeout(timer); reject(signal.reason); }, { once: true });
   });
 }

@@ -17,12 +17,14 @@ export function startMany({ index }) {
   const titles = startTitles(afresh);
   const filter = makeFilter(byId("many-filter"), index.languages, afresh);
   let answers = new Map(); // text -> match
+  let truncated = 0;
   let running = null;
 
   // Other titles or another filter: what was answered before is no part of it.
   function afresh() {
     running?.abort();
     answers = new Map();
+    truncated = 0;
     matched.forget();
     start.textContent = "Match";
   }
@@ -47,7 +49,7 @@ export function startMany({ index }) {
     }
     const whole = answers.size === texts.length;
     busy(false, whole || !answers.size ? "Match" : "Go on");
-    if (answers.size) matched.show(table, answers, whole);
+    if (answers.size) matched.show(table, answers, { whole, truncated });
   }
 
   async function matchAll(texts, signal, found, narrowed) {
@@ -59,9 +61,10 @@ export function startMany({ index }) {
     advance();
     for (let from = 0; from < open.length; from += CHUNK) {
       const chunk = open.slice(from, from + CHUNK);
-      const { results } = await ask("v1/match", { texts: chunk, k: CONCEPTS, ...narrowed }, signal);
+      const answer = await ask("v1/match", { texts: chunk, k: CONCEPTS, ...narrowed }, signal);
       signal.throwIfAborted();
-      chunk.forEach((text, at) => found.set(text, results[at]));
+      chunk.forEach((text, at) => found.set(text, answer.results[at]));
+      truncated += answer.truncated;
       advance();
     }
   }

@@ -5,20 +5,23 @@ import { byId, fill, make, save, scoreBar } from "./dom.js";
 import { count, languageName, percent, some } from "./words.js";
 
 const UNKNOWN = "Unknown";
-const ADDED = ["concept", "code", "label", "matched_label", "matched_language", "score", "confidence", "alternatives", "changed"];
+const ADDED = ["concept", "code", "label", "matched_label", "matched_language", "score", "confidence", "alternatives",
+  "changed"]; // as `tutelage match` has them, and whether a person chose
 const NOTHING = { known: false, confidence: 0, concepts: [] }; // an empty title
 
 /**
- * `show(table, answers, whole)` fills the table; `whole` tells that no title is left without an answer. Shown again with
- * more answers, a person's choices stay, until `forget()`.
+ * `show(table, answers, {whole, truncated})` fills the table; `whole` tells that no title is left without an answer,
+ * `truncated` how many were cut. Shown again with more answers, a person's choices stay, until `forget()`.
  */
 export function startMatched() {
   let columns = [];
   let rows = [];
+  let state = {};
   const choices = new Map(); // place in the table -> chosen concept's place, -1 for unknown
 
-  function show(table, answers, whole) {
-    columns = table.columns;
+  function show(table, answers, how) {
+    columns = table.columns.map((name) => (ADDED.includes(name) ? `${name} (given)` : name));
+    state = how;
     rows = table.rows
       .map((cells, at) => ({ cells, at, text: (cells[table.column] ?? "").trim() }))
       .filter(({ text }) => !text || answers.has(text))
@@ -27,7 +30,7 @@ export function startMatched() {
     byId("matched").hidden = false;
     byId("unknown-only").checked = false;
     list();
-    tell(whole ? "" : " so far");
+    tell();
   }
 
   function list() {
@@ -38,11 +41,12 @@ export function startMatched() {
     }));
   }
 
-  function tell(soFar = "") {
+  function tell() {
     const known = rows.filter(({ match }) => match.known).length;
     const changed = rows.filter(wasChanged).length;
-    byId("many-status").textContent = `${some(rows.length, "title")}${soFar}: ${count(known)} known, `
-      + `${count(rows.length - known)} unknown${changed ? `, ${count(changed)} changed by you` : ""}.`;
+    byId("many-status").textContent = `${some(rows.length, "title")}${state.whole ? "" : " so far"}: ${count(known)} known, `
+      + `${count(rows.length - known)} unknown${changed ? `, ${count(changed)} changed by you` : ""}.`
+      + (state.truncated ? ` ${count(state.truncated)} longer than the model reads: matched by the beginning.` : "");
   }
 
   byId("unknown-only").addEventListener("change", list);
@@ -63,7 +67,7 @@ function added(row) {
   const found = chosen
     ? [chosen.concept, chosen.code, chosen.label, chosen.matched.text, chosen.matched.language, chosen.score.toFixed(4)]
     : [UNKNOWN, "", "", "", "", match.concepts.length ? match.concepts[0].score.toFixed(4) : ""];
-  const others = match.concepts.filter((other) => other !== chosen).map(named).join(" | ");
+  const others = match.concepts.filter((other) => other !== chosen).map(({ label }) => label).join(" | ");
   return [...found, wasChanged(row) ? "" : match.confidence.toFixed(4), others, wasChanged(row) ? "yes" : ""];
 }
 

@@ -25,7 +25,7 @@ export function startSearch({ index, threshold }) {
     const slow = setTimeout(() => { status.textContent = "The server is slow; still waiting for it."; }, SLOW_MS);
     try {
       const answer = await ask("v1/match", { texts: [text], k: RESULTS, ...filter() }, signal);
-      if (!signal.aborted) show(answer.results[0], threshold);
+      if (!signal.aborted) show(answer.results[0], threshold, answer.truncated);
     } catch (fault) {
       if (signal.aborted) return;
       clear();
@@ -83,7 +83,7 @@ function walk(event, query, results) {
   next?.focus();
 }
 
-function show({ known, confidence, concepts }, threshold) {
+function show({ known, confidence, concepts }, threshold, truncated) {
   byId("results").replaceChildren(...concepts.map(result));
   const status = byId("search-status");
   if (!concepts.length) {
@@ -94,7 +94,8 @@ function show({ known, confidence, concepts }, threshold) {
     ? make("span", { class: "believed" }, `✓ The first is right with a confidence of ${percent(confidence)}.`)
     : make("span", { class: "unsure" }, `? Unknown: a confidence of ${percent(confidence)}`
       + `${threshold === null ? "" : `, under ${percent(threshold)}`}. These are suggestions.`);
-  status.replaceChildren(some(concepts.length, "concept"), ". ", verdict);
+  status.replaceChildren(some(concepts.length, "concept"), ". ", verdict,
+    truncated ? " The title is longer than the model reads: its beginning was searched for." : "");
 }
 
 function result(hit) {
