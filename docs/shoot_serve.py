@@ -40,6 +40,7 @@ def show(page: Any, tab: str) -> None:
         page.locator("#matches tr").first.wait_for()
         page.locator("#matches tr.unknown select").first.select_option(index=1)
         page.locator("#lines").evaluate("(lines) => { lines.scrollTop = 0; }")
+        page.locator("#many-filter").evaluate("(filter) => filter.scrollIntoView()")
         page.mouse.move(0, 0)
     if tab == "errors":
         page.locator("#worst input[type=checkbox]").nth(1).check()

@@ -5,7 +5,7 @@ import { byId, showTrouble } from "./dom.js";
 import { keep, kept } from "./kept.js";
 import { startMany } from "./many.js";
 import { startSearch } from "./search.js";
-import { count, some } from "./words.js";
+import { some } from "./words.js";
 import { startWorst } from "./worst.js";
 
 const TABS = ["search", "many", "errors"];
@@ -46,8 +46,8 @@ function startTabs() {
 function describe({ model, dim, index }) {
   byId("model").textContent = model;
   byId("facts").textContent = index
-    ? `${count(index.concepts)} concepts, ${count(index.entries)} labels in ${some(Object.keys(index.languages).length, "language")}; `
-      + `${index.kind} index, version ${index.version}.`
+    ? `${some(index.concepts, "concept")}, ${some(index.entries, "label")} in `
+      + `${some(Object.keys(index.languages).length, "language")}; ${index.kind} index, version ${index.version}.`
     : `Vectors of ${dim} dimensions; no index.`;
 }
 

@@ -106,7 +106,7 @@ function result(hit) {
     make("span", { class: "code" }, make("span", { class: "number" }, hit.code), copy),
     scoreBar(hit.score),
     make("p", { class: "why" }, "matched ", make("q", { lang: hit.matched.language, dir: "auto" }, hit.matched.text),
-      `, ${languageName(hit.matched.language)}${hit.group && ` · ISCO ${hit.group}`}`),
+      `, ${languageName(hit.matched.language)}${hit.group && ` · ISCO\u00a0${hit.group}`}`),
     make("p", { class: "uri" }, hit.concept));
 }
 
