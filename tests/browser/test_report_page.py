@@ -1,6 +1,5 @@
 """The report's page in Chromium: it sorts, filters, fits, follows the reader's colours, and asks for nothing."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,19 +11,6 @@ from tutelage.evaluate.page import write_page
 
 pytestmark = pytest.mark.browser
 PHONE, DESKTOP = 390, 1280
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    """The system's browser; playwright's own download is not wanted."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs a browser: pip install playwright")
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("needs a browser: apt-get install chromium")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
