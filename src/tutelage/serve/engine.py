@@ -3,10 +3,11 @@
 Index, matcher, server and export know engines, never models.
 """
 
+import copy
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -19,6 +20,7 @@ from tutelage.guide.fingerprint import of_model, short
 REPORT = "report.json"  # what a run leaves beside the weights
 
 
+@runtime_checkable
 class Engine(Protocol):
     """Texts in, unit vectors out.
 
@@ -40,7 +42,14 @@ class Engine(Protocol):
         ...
 
     def tokens(self, texts: Sequence[str], *, prompt: str | None = None) -> list[list[int]]:
-        """Token ids of each text, special tokens included, not cut at ``max_length``."""
+        """Token ids of each text, special tokens included, not cut at ``max_length``.
+
+        May be called while `encode` runs in another thread.
+        """
+        ...
+
+    def pieces(self, ids: Sequence[int]) -> list[tuple[str, bool]]:
+        """Each token as the tokenizer spells it, and whether it is a special one."""
         ...
 
 
@@ -61,6 +70,8 @@ class TorchEngine:
         self.prompts: Mapping[str, str | None] = model.prompts
         self.default_prompt = default_prompt(model)
         self.fingerprint = short(of_model(model))
+        # A tokenizer of its own for counting: truncation is a setting of the tokenizer, which encode() turns on.
+        self._counting = copy.deepcopy(model.tokenizer)
 
     def encode(
         self, texts: Sequence[str], *, prompt: str | None = None, progress: str | None = None
@@ -71,9 +82,15 @@ class TorchEngine:
     def tokens(self, texts: Sequence[str], *, prompt: str | None = None) -> list[list[int]]:
         """Token ids as the model would see them, uncut."""
         prompt = (self.default_prompt if prompt is None else prompt) or ""
-        found = self.model.tokenizer([prompt + text for text in texts], truncation=False, verbose=False)
+        found = self._counting([prompt + text for text in texts], truncation=False, verbose=False)
         ids: list[list[int]] = found["input_ids"]
         return ids
+
+    def pieces(self, ids: Sequence[int]) -> list[tuple[str, bool]]:
+        """As the tokenizer spells them."""
+        special = {*self._counting.all_special_ids}
+        texts = self._counting.convert_ids_to_tokens(list(ids))
+        return [(text, each in special) for text, each in zip(texts, ids, strict=True)]
 
 
 def load_engine(name: str) -> Engine:
