@@ -58,14 +58,18 @@ class FakeFinder:
     threshold = 0.5
 
     def stats(self) -> Stats:
-        return Stats("exact", "000001", "f" * 12, 8, len(ENTRIES), 2, {"de": 2, "en": 2})
+        return Stats(
+            kind="exact", version="000001", fingerprint="f" * 12, dim=8, entries=len(ENTRIES), concepts=2,
+            languages={"de": 2, "en": 2},
+        )  # fmt: skip
 
     def search(self, engine, texts, k, languages, groups):
         entries = [e for e in ENTRIES if not languages or e.language in languages]
         entries = [e for e in entries if not groups or e.group.startswith(tuple(groups))]
         if not entries:
             return [[] for _ in texts]
-        scores = engine.encode(list(texts)) @ engine.encode([entry.text for entry in entries]).T
+        vectors = engine.encode(list(texts))
+        scores = vectors @ engine.encode([entry.text for entry in entries]).T
         return [
             [
                 ConceptHit(e.concept, e.code, e.preferred, e.group, e, float(row[i]))

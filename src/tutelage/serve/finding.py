@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
-from tutelage.serve.batching import Batcher, Encoded
+from tutelage.serve.batching import Batcher
 from tutelage.serve.contract import ConceptHit, Match, Stats
 from tutelage.serve.engine import Engine
 from tutelage.serve.errors import overloaded
@@ -66,12 +66,12 @@ class Embedded:
         self, texts: Sequence[str], *, prompt: str | None = None, progress: str | None = None
     ) -> Float[np.ndarray, "texts dim"]:
         """As `Engine.encode`; ``progress`` shows nothing here."""
-        if not texts:
-            return np.zeros((0, self.dims[0]), dtype=np.float32)
-        if prompt is None and all(text in self._vectors for text in texts):
-            return np.stack([self._vectors[text] for text in texts])
-        waiting = asyncio.run_coroutine_threadsafe(self._batcher.encode(texts, prompt=prompt), self._loop)
-        return waiting.result().vectors
+        own = self._vectors if prompt is None else {}
+        missing = [text for text in dict.fromkeys(texts) if text not in own]
+        if missing:
+            waiting = asyncio.run_coroutine_threadsafe(self._batcher.encode(missing, prompt=prompt), self._loop)
+            own = {**own, **dict(zip(missing, waiting.result().vectors, strict=True))}
+        return np.stack([own[text] for text in texts]) if texts else np.zeros((0, self.dims[0]), dtype=np.float32)
 
 
 class Finding:
@@ -90,11 +90,11 @@ class Finding:
         if self.waiting >= self.most:
             raise overloaded(1)
 
-    async def run(self, work: Callable[[Engine], T], texts: Sequence[str], encoded: Encoded) -> T:
+    async def run(self, work: Callable[[Engine], T], vectors: Mapping[str, Float[np.ndarray, " dim"]]) -> T:
         """The work, given an engine that knows these texts' vectors. Cancelled before it began, it does not begin."""
         self.admit()
         loop = asyncio.get_running_loop()
-        engine = Embedded(self.batcher, loop, dict(zip(texts, encoded.vectors, strict=True)))
+        engine = Embedded(self.batcher, loop, vectors)
         self.waiting += 1
         try:
             return await loop.run_in_executor(self._thread, work, engine)

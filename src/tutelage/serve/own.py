@@ -9,9 +9,11 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tutelage.errors import ConfigError
+from tutelage.records.texts import canonical
 from tutelage.serve.contract import ConceptHit, Match
 from tutelage.serve.errors import Refused
 from tutelage.serve.finding import Finder, Finding
+from tutelage.serve.limits import check_texts
 from tutelage.serve.served import Served, answered, unless_gone
 
 Words = Annotated[list[Annotated[str, Field(max_length=32)]], Field(max_length=100)]
@@ -66,9 +68,8 @@ def routes(served: Served, finding: Finding) -> APIRouter:
         index = finder(body.k)
         queries = [body.query] if body.query is not None else body.queries or []
         encoded = await served.encode(request, queries, param="queries")
-        work = finding.run(
-            lambda engine: index.search(engine, queries, body.k, body.languages, body.groups), queries, encoded
-        )
+        vectors = dict(zip(queries, encoded.vectors, strict=True))
+        work = finding.run(lambda engine: index.search(engine, queries, body.k, body.languages, body.groups), vectors)
         rows = await unless_gone(request, work)
         return answered({"results": [[_concept(hit) for hit in row] for row in rows]}, encoded)
 
@@ -76,10 +77,11 @@ def routes(served: Served, finding: Finding) -> APIRouter:
     async def match(request: Request, body: MatchRequest) -> Response:
         """What each text means, and how much that is to be believed."""
         index = finder(body.k)
-        encoded = await served.encode(request, body.texts, param="texts")
-        work = finding.run(
-            lambda engine: index.match(engine, body.texts, body.k, body.languages, body.groups), body.texts, encoded
-        )
+        check_texts(body.texts, served.limits, "texts")
+        wanted = [*dict.fromkeys(text for each in body.texts if (text := canonical(each)))]
+        encoded = await served.encode(request, wanted, param="texts") if wanted else None
+        vectors = dict(zip(wanted, encoded.vectors, strict=True)) if encoded else {}
+        work = finding.run(lambda engine: index.match(engine, body.texts, body.k, body.languages, body.groups), vectors)
         results = [
             {
                 "text": found.text,
