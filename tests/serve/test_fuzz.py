@@ -1,6 +1,7 @@
 """Bodies that nobody meant: from the server's own OpenAPI, and from chance. None is answered with 5xx."""
 
 import asyncio
+import copy
 import json
 import random
 
@@ -46,7 +47,7 @@ def mutated(draw: random.Random, body):
         if not isinstance(inner, (dict, list)):
             break
         where = inner
-    odd = draw.choice(ODD)
+    odd = copy.deepcopy(draw.choice(ODD))
     if isinstance(where, dict):
         key = draw.choice([*where, "extra", "\ud800"])
         if draw.random() < 0.2:
@@ -69,7 +70,7 @@ def fuzzed(draw: random.Random, body) -> bytes:
     content = bytearray(json.dumps(changed, ensure_ascii=draw.random() < 0.5).encode("utf-8", "surrogatepass"))
     if kind < 0.4:
         for _ in range(draw.randrange(1, 6)):
-            at = draw.randrange(len(content))
+            at = draw.randrange(len(content) + 1)
             content[at : at + draw.randrange(3)] = draw.randbytes(draw.randrange(3))
     return bytes(content)
 

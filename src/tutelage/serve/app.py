@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from tutelage import __version__
 from tutelage.serve import health, openai, own, tei
-from tutelage.serve.access import Access
+from tutelage.serve.access import Access, faults
 from tutelage.serve.batching import Batcher
 from tutelage.serve.engine import Engine
 from tutelage.serve.errors import handle_errors
@@ -58,10 +58,11 @@ def create_app(
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         batcher.start()
+        finding.start()
         warming = asyncio.create_task(_warm(served))
         yield
         await batcher.close()
-        await asyncio.gather(warming, return_exceptions=True)
+        await warming
         finding.close()
 
     app = FastAPI(
@@ -85,9 +86,12 @@ def create_app(
 
 
 async def _warm(served: Served) -> None:
-    """The first pass of a model takes longest: let no client wait for it."""
-    await served.batcher.encode(["warm up"])
-    served.warm = True
+    """The first pass of a model takes longest: let no client wait for it. A model that fails here is never ready."""
+    try:
+        await served.batcher.encode(["warm up"])
+        served.warm = True
+    except Exception:
+        faults.exception("the model embeds no text")
 
 
 def _add_page(app: FastAPI, page: Path) -> None:

@@ -83,22 +83,20 @@ class Batcher:
         self.queued = 0  # tokens that wait
         self.closing = False
         self._waiting: deque[Ask] = deque()
-        self._arrived = asyncio.Event()
-        self._worker = ThreadPoolExecutor(1, "engine")
-        self._counter = ThreadPoolExecutor(1, "tokenizer")
-        self._loop: asyncio.Task[None] | None = None
         self._tokens, self._seconds = 0.0, 0.0  # of the latest rounds
 
     def start(self) -> None:
-        """Begin to work, in the event loop that runs."""
+        """Begin to work, in the event loop that runs; after `close` too."""
+        self.closing = False
+        self._arrived = asyncio.Event()
+        self._worker, self._counter = ThreadPoolExecutor(1, "engine"), ThreadPoolExecutor(1, "tokenizer")
         self._loop = asyncio.get_running_loop().create_task(self._work())
 
     async def close(self) -> None:
         """Take nothing more, finish what was accepted, and end the threads."""
         self.closing = True
         self._arrived.set()
-        if self._loop is not None:
-            await self._loop
+        await self._loop
         self._worker.shutdown()
         self._counter.shutdown()
 

@@ -79,6 +79,9 @@ class Finding:
 
     def __init__(self, batcher: Batcher, most: int):
         self.batcher, self.most, self.waiting = batcher, most, 0
+
+    def start(self) -> None:
+        """Have a thread."""
         self._thread = ThreadPoolExecutor(1, "search")
 
     def admit(self) -> None:
