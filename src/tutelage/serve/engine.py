@@ -6,7 +6,7 @@ Index, matcher, server and export know engines, never models.
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -19,6 +19,7 @@ from tutelage.guide.fingerprint import of_model, short
 REPORT = "report.json"  # what a run leaves beside the weights
 
 
+@runtime_checkable
 class Engine(Protocol):
     """Texts in, unit vectors out.
 
