@@ -84,11 +84,10 @@ def export_onnx(
         found = judge(engine, exported, judged)
         if not force:
             refuse_loss(found, bound)
-        manifest = manifest.model_copy(
-            update={"gate": {"bound": bound, "forced": worst(found)[0] > bound, "sets": found}}
-        )
+        gate = {"bound": bound, "forced": worst(found)[0] > bound, "sets": found}
+        manifest = manifest.model_copy(update={"gate": gate})
         write_json(beside / MANIFEST, manifest.model_dump(mode="json"))
-    tell_card(folder, manifest.gate)
+    tell_card(folder, gate)
     return manifest
 
 
