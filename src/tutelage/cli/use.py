@@ -1,1 +1,102 @@
 """Commands that put a model to work: `export`, `embed`, `index`, `match`, `serve`."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from tutelage.cli.shared import Json, app, err, example, out, print_json
+from tutelage.errors import ConfigError
+
+EngineKind = Annotated[
+    Literal["auto", "torch", "onnx", "onnx-int8"],
+    typer.Option("--engine", help="What runs the model; onnx kinds want an export."),
+]
+
+
+@app.command(
+    epilog=example(
+        "tutelage export runs/demo/model",
+        "tutelage export runs/demo/model --int8 --data talentclef:en --bound 0.01",
+        "tutelage export all-MiniLM-L6-v2 --out models/minilm --int8",
+    )
+)
+def export(
+    model: Annotated[str, typer.Argument(help="A model folder; with --out also all-MiniLM-L6-v2 or a hub name.")],
+    int8: Annotated[bool, typer.Option("--int8", help="Also with matrix products in 8 bits.")] = False,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--data",
+            help="A retrieval set to judge by, or the folder of real data; repeatable. Default: the sets of the run "
+            "that made the model, else sample-heldout:en.",
+        ),
+    ] = None,
+    bound: Annotated[float, typer.Option(min=0, help="The MAP that may be lost on a set.")] = 0.005,
+    force: Annotated[bool, typer.Option("--force", help="Keep an export that loses more.")] = False,
+    output: Annotated[Path | None, typer.Option("--out", help="Save the model here first.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a model as ONNX, once it is shown to rank as before.
+
+    MODEL/onnx/model.onnx, and with --int8 model_int8.onnx: for `tutelage serve --engine`, Text Embeddings Inference,
+    sentence-transformers' ONNX backend. What was lost stands in onnx/manifest.json and in the model's card.
+    """
+    if missing := [package for package in ("onnx", "onnxruntime", "onnxscript") if find_spec(package) is None]:
+        raise ConfigError(f'export needs {missing[0]}: pip install "tutelage[onnx]".')
+    from tutelage.export.gate import gate_table
+    from tutelage.export.onnx import export_onnx
+    from tutelage.records.sources import data_folder, named_sets
+
+    names, folder = named_sets(data) if data else ([], data_folder())
+    made = export_onnx(model, int8=int8, sets=names, data=folder, bound=bound, force=force, out=output)
+    if as_json:
+        return print_json(made.model_dump(mode="json"))
+    out.print(gate_table(made.gate["sets"]))
+    out.print(f"Written: {(output or Path(model)) / 'onnx'}", soft_wrap=True)
+
+
+@app.command(
+    epilog=example(
+        "tutelage embed runs/demo/model titles.csv vectors",
+        "tutelage embed runs/demo/model titles.parquet vectors --column title --shard 3/10 --dtype float16",
+        "tutelage embed runs/demo/model titles.jsonl vectors --engine onnx-int8 --dtype int8 --dim 128",
+    )
+)
+def embed(
+    model: Annotated[str, typer.Argument(help="A model folder, all-MiniLM-L6-v2, or a hub name.")],
+    source: Annotated[Path, typer.Argument(metavar="IN", help="CSV, TSV, JSONL (each also .gz) or Parquet.")],
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="The folder of the Parquet files.")],
+    column: Annotated[str | None, typer.Option(help="Of the texts. Default: text, or the only column.")] = None,
+    shard: Annotated[str, typer.Option(help="Which part of the table: 3/10 is the third of ten.")] = "1/1",
+    dtype: Annotated[
+        Literal["float32", "float16", "int8"],
+        typer.Option(help="Of the vectors. int8 times the scale in the file's metadata gives them back."),
+    ] = "float32",
+    dim: Annotated[int | None, typer.Option(min=1, help="Keep the first DIM numbers, scaled to length 1.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="Put before every text. Default: the model's own.")] = None,
+    engine: EngineKind = "auto",
+    as_json: Json = False,
+) -> None:
+    """Embed a table's texts, each distinct one once.
+
+    Rows and columns stay as they are, a column `vector` comes to them: OUT/part-00003-of-00010.parquet for --shard
+    3/10. A finished part is passed over by a second run.
+    """
+    from tutelage.serve.engine import load_engine
+    from tutelage.serve.shards import Shard, Vectors, embed_table
+
+    part = Shard.parse(shard)
+    made = embed_table(
+        load_engine(model, engine), source, output, column=column, shard=part, vectors=Vectors(dim, dtype, prompt),
+        progress=not as_json,
+    )  # fmt: skip
+    if as_json:
+        return print_json(made)
+    if made["skipped"]:
+        err.print(f"Finished before: {made['path']}", highlight=False, soft_wrap=True)
+    out.print(
+        f"{made['path']}: {made['rows']:,} rows, {made['texts']:,} distinct texts, {made['dim']} {made['dtype']}",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip

@@ -7,7 +7,7 @@ import copy
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -15,9 +15,12 @@ from sentence_transformers import SentenceTransformer
 
 from tutelage.encode.encoder import default_prompt, encode
 from tutelage.encode.models import load_model
+from tutelage.errors import ConfigError
 from tutelage.guide.fingerprint import of_model, short
+from tutelage.serve.onnx_folder import folder_of, has_weights
 
 REPORT = "report.json"  # what a run leaves beside the weights
+Kind = Literal["auto", "torch", "onnx", "onnx-int8"]
 
 
 @runtime_checkable
@@ -93,16 +96,28 @@ class TorchEngine:
         return [(text, each in special) for text, each in zip(texts, ids, strict=True)]
 
 
-def load_engine(name: str) -> Engine:
+def load_engine(name: str, kind: Kind = "auto") -> Engine:
     """The engine of a model folder or name.
 
     Args:
         name: as `tutelage.encode.models.load_model`.
+        kind: ``torch``, ``onnx`` or ``onnx-int8`` (of the folder's export); ``auto``: torch, but the export where a
+            folder holds no weights.
 
     Raises:
-        ConfigError: the model cannot be had.
+        ConfigError: the model, or its export, cannot be had.
+        CacheMismatch: an export that was made of other weights than the folder holds.
     """
-    return TorchEngine(load_model(name), name_of(name), trained_dims(name))
+    folder = Path(name)
+    if kind == "auto":
+        kind = "onnx" if folder_of(folder) and not has_weights(folder) else "torch"
+    if kind == "torch":
+        return TorchEngine(load_model(name), name_of(name), trained_dims(name))
+    try:
+        from tutelage.serve.onnx_engine import open_onnx
+    except ModuleNotFoundError as fault:
+        raise ConfigError(f'engine {kind} needs {fault.name}: pip install "tutelage[serve]".') from None
+    return open_onnx(name, kind, name_of(name))
 
 
 def name_of(name: str) -> str:
