@@ -100,3 +100,57 @@ def embed(
         f"{made['path']}: {made['rows']:,} rows, {made['texts']:,} distinct texts, {made['dim']} {made['dtype']}",
         highlight=False, soft_wrap=True,
     )  # fmt: skip
+
+
+@app.command(
+    epilog=example(
+        "tutelage serve runs/demo/model --index labels",
+        "tutelage serve runs/demo/model --index labels --report runs/demo/report.json --port 8080",
+        "TUTELAGE_API_KEY=... tutelage serve runs/demo/model --host 0.0.0.0 --engine onnx-int8",
+    )
+)
+def serve(
+    model: Annotated[str, typer.Argument(help="A model folder, all-MiniLM-L6-v2, or a hub name.")],
+    place: Annotated[
+        str | None, typer.Option("--index", help="Built by: tutelage index. For search and match.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="A run's report.json: its worst queries on the page.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen at. Beyond this machine a key is needed.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8000,
+    engine: EngineKind = "auto",
+    threshold: Annotated[
+        float, typer.Option(min=0, max=1, help="Confidence below which a match is not believed.")
+    ] = 0.5,
+    key_file: Annotated[Path | None, typer.Option(help="A file with the key. Default: $TUTELAGE_API_KEY.")] = None,
+    allow_anonymous: Annotated[
+        bool, typer.Option("--allow-anonymous", help="Listen beyond this machine without a key.")
+    ] = False,
+    max_body: Annotated[int, typer.Option(min=1, help="Bytes of a request.")] = 8 * 2**20,
+    max_texts: Annotated[int, typer.Option(min=1, help="Texts of a request.")] = 2048,
+    max_queue: Annotated[int, typer.Option(min=1, help="Tokens that wait for the model; beyond it 429.")] = 200_000,
+) -> None:
+    """Serve a model: OpenAI's and Text Embeddings Inference's routes, search and match over an index, and a page.
+
+    The page is at http://127.0.0.1:8000/, what the routes take at /openapi.json. Ctrl-C or SIGTERM ends it once all
+    that was accepted is answered. Routes, metrics and a systemd unit: docs/serving.md.
+    """
+    if missing := [package for package in ("fastapi", "uvicorn", "prometheus_client") if find_spec(package) is None]:
+        raise ConfigError(f'serve needs {missing[0]}: pip install "tutelage[serve]".')
+    from tutelage.serve.app import create_app
+    from tutelage.serve.engine import load_engine
+    from tutelage.serve.keys import read_key, refuse_exposure
+    from tutelage.serve.limits import Limits
+    from tutelage.serve.own import read_worst
+    from tutelage.serve.running import run
+
+    key = read_key(key_file)
+    refuse_exposure(host, key, allow_anonymous)
+    worst = read_worst(report) if report else None
+    loaded = load_engine(model, engine)
+    finder = None
+    if place:
+        from tutelage.serve.finder import open_finder
+
+        finder = open_finder(place, loaded, threshold)
+    limits = Limits(body_bytes=max_body, texts=max_texts, queue_tokens=max_queue)
+    run(create_app(loaded, finder=finder, report=worst, key=key, limits=limits), host, port)
