@@ -1,6 +1,6 @@
 """What goes into an index: labels of a taxonomy by name, of a table, or of a file with one label a line."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from tutelage.errors import DataError
@@ -42,7 +42,7 @@ def entries(name: str, folder: Path | None = None) -> list[Entry]:
                 "column label, or a text file with a label a line."
             )
         found = [Entry(each.text, each.concept, "", each.text, "", "") for each in labels(name)]
-    return list({place_of(entry): entry for entry in reversed(found)}.values())[::-1]
+    return _once(found, place_of)
 
 
 def _rows(name: str) -> Iterator[Entry]:
@@ -66,7 +66,11 @@ def _with_preferred(rows: Iterator[Entry]) -> list[Entry]:
 
 def once_a_concept(found: Iterable[Entry]) -> list[Entry]:
     """The first entry of each text and concept: a text that two languages share is shown once."""
-    first: dict[tuple[str, str], Entry] = {}
+    return _once(found, lambda entry: (entry.text, entry.concept))
+
+
+def _once(found: Iterable[Entry], key: Callable[[Entry], tuple[str, ...]]) -> list[Entry]:
+    first: dict[tuple[str, ...], Entry] = {}
     for entry in found:
-        first.setdefault((entry.text, entry.concept), entry)
+        first.setdefault(key(entry), entry)
     return list(first.values())

@@ -20,10 +20,10 @@ T = TypeVar("T")
 class Finder(Protocol):
     """An index with what makes concepts and matches of its hits.
 
-    ``threshold`` is the confidence below which a match is not believed; none where nothing was calibrated.
+    ``threshold`` is the confidence below which a match is not believed.
     """
 
-    threshold: float | None
+    threshold: float
 
     def stats(self) -> Stats:
         """The index in figures."""
