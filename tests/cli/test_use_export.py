@@ -70,7 +70,7 @@ def test_embed_says_what_it_wrote_and_passes_over_it(
     assert tutelage(*words) == 0
     assert capsys.readouterr().out == f"{part}: 3 rows, 2 distinct texts, 16 float16\n"
     assert tutelage(*words) == 0
-    assert capsys.readouterr().err == f"Finished before: {part}\n"
+    assert capsys.readouterr().err.endswith(f"Finished before: {part}\n")
     assert tutelage(*words, "--json") == 0
     assert json.loads(capsys.readouterr().out)["skipped"]
     assert pq.read_table(part)["text"].to_pylist() == ["nurse", "welder", "nurse"]
@@ -82,7 +82,7 @@ def test_embed_by_an_engine_that_is_not_there_is_one_line(
     (tmp_path / "titles.csv").write_text("text\nnurse\n")
     words = "embed", str(saved), str(tmp_path / "titles.csv"), str(tmp_path / "out")
     assert tutelage(*words, "--engine", "onnx-int8") == 2
-    assert capsys.readouterr().err == (
+    assert capsys.readouterr().err.endswith(
         f"ConfigError: model {saved}: no ONNX export there. Make one: tutelage export {saved} --int8.\n"
     )
     assert tutelage(*words, "--shard", "4/3") == 2

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from rich.console import Console
 from rich.table import Table
 
 from tutelage.cli.shared import NO_DATA, DataFolder, Json, app, err, example, out, print_json
@@ -56,7 +57,7 @@ def export(
     made = export_onnx(model, int8=int8, sets=names, data=folder, bound=bound, force=force, out=output)
     if as_json:
         return print_json(made.model_dump(mode="json"))
-    out.print(gate_table(made.gate["sets"]))
+    Console(width=max(out.width, 120)).print(gate_table(made.gate["sets"]))  # a figure cut short would be a wrong one
     out.print(f"Written: {(output or Path(model)) / 'onnx'}", soft_wrap=True)
 
 

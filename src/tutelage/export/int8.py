@@ -33,6 +33,8 @@ LEAST = 1e-5  # of a column's size: below it the column holds nothing
 class Smoothed(nn.Module):
     """A linear layer whose input's columns are divided by ``size``, and its weights' multiplied."""
 
+    shrink: Tensor
+
     def __init__(self, linear: nn.Linear, size: Float[Tensor, " columns"]):
         super().__init__()
         self.weight, self.bias = nn.Parameter(linear.weight.detach() * size), linear.bias
@@ -89,17 +91,17 @@ def smoothed(model: SentenceTransformer, texts: Sequence[str]) -> SentenceTransf
 def _fed_by_norms(model: SentenceTransformer, text: str) -> list[list[str]]:
     """Names of the linear layers that share an input, where that is what a LayerNorm gave."""
     kept: list[Tensor] = []  # so that no place in memory is used twice
-    normed: set[int] = set()
-    fed: dict[int, list[str]] = {}
+    normed: set[tuple[int, torch.Size]] = set()
+    fed: dict[tuple[int, torch.Size], list[str]] = {}
 
     def leaves_norm(module: nn.Module, inputs: object, output: Tensor) -> None:
         kept.append(output)
-        normed.add(output.data_ptr())
+        normed.add((output.data_ptr(), output.shape))
 
     def enters(name: str, x: Tensor) -> None:
         kept.append(x)
-        if x.data_ptr() in normed:
-            fed.setdefault(x.data_ptr(), []).append(name)
+        if (place := (x.data_ptr(), x.shape)) in normed:  # a part of it begins at the same place
+            fed.setdefault(place, []).append(name)
 
     norms = [module for module in model.modules() if type(module).__name__.endswith("Norm")]
     with _hooked(model, enters):

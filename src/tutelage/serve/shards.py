@@ -171,8 +171,9 @@ def _write(
         label = f"{start:,} of {len(texts):,}" if progress else None
         block = engine.encode(texts[start : start + TEXTS_AT_ONCE], prompt=about["prompt"], progress=label)
         found[start : start + len(block)] = cut(block, about["dim"])
-    told = {"rows": len(again), "texts": len(texts), "scale": _scale(found) if about["dtype"] == "int8" else None}
-    told["model"] = engine.name
+    told: dict[str, Any] = {"model": engine.name, "rows": len(again), "texts": len(texts), "scale": None}
+    if about["dtype"] == "int8":
+        told["scale"] = _scale(found)
     kind = pa.list_(pa.from_numpy_dtype(about["dtype"]), about["dim"])
     schema = table.schema.append(pa.field(VECTOR, kind))
     schema = schema.with_metadata({**(schema.metadata or {}), KEY: json.dumps(about | told)})
