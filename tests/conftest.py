@@ -49,6 +49,17 @@ def tiny(tmp_path: Path) -> SentenceTransformer:
     return tiny_model(tmp_path / "tiny")
 
 
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny model with both its ONNX forms. Do not change it: take a copy."""
+    from tutelage.export.onnx import export_onnx
+
+    folder = tmp_path_factory.mktemp("exported")
+    tiny_model(folder / "parts").save_pretrained(str(folder / "model"))
+    export_onnx(str(folder / "model"), int8=True)
+    return folder / "model"
+
+
 def tiny_model(folder: Path, seed: int = 0) -> SentenceTransformer:
     """Built from parts, saved and loaded: no hub, no real weights."""
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

@@ -1,1 +1,266 @@
 """Commands that put a model to work: `export`, `embed`, `index`, `match`, `serve`."""
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from tutelage.cli.shared import NO_DATA, DataFolder, Json, app, err, example, out, print_json
+from tutelage.errors import ConfigError
+
+EngineKind = Annotated[
+    Literal["auto", "torch", "onnx", "onnx-int8"],
+    typer.Option("--engine", help="What runs the model; onnx kinds want an export."),
+]
+Threshold = Annotated[float, typer.Option(min=0, max=1, help="Confidence below which a match is Unknown.")]
+
+
+@app.command(
+    epilog=example(
+        "tutelage export runs/demo/model",
+        "tutelage export runs/demo/model --int8 --data talentclef:en --bound 0.01",
+        "tutelage export all-MiniLM-L6-v2 --out models/minilm --int8",
+    )
+)
+def export(
+    model: Annotated[str, typer.Argument(help="A model folder; with --out also all-MiniLM-L6-v2 or a hub name.")],
+    int8: Annotated[bool, typer.Option("--int8", help="Also with matrix products in 8 bits.")] = False,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--data",
+            help="A retrieval set to judge by, or the folder of real data; repeatable. Default: the sets of the run "
+            "that made the model, else sample-heldout:en.",
+        ),
+    ] = None,
+    bound: Annotated[float, typer.Option(min=0, help="The MAP that may be lost on a set.")] = 0.005,
+    force: Annotated[bool, typer.Option("--force", help="Keep an export that loses more.")] = False,
+    output: Annotated[Path | None, typer.Option("--out", help="Save the model here first.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a model as ONNX, once it is shown to rank as before.
+
+    MODEL/onnx/model.onnx, and with --int8 model_int8.onnx: for `tutelage serve --engine`, Text Embeddings Inference,
+    sentence-transformers' ONNX backend. What was lost stands in onnx/manifest.json and in the model's card.
+    """
+    if missing := [package for package in ("onnx", "onnxruntime", "onnxscript") if find_spec(package) is None]:
+        raise ConfigError(f'export needs {missing[0]}: pip install "tutelage[onnx]".')
+    from tutelage.export.gate import gate_table
+    from tutelage.export.onnx import export_onnx
+    from tutelage.records.sources import data_folder, named_sets
+
+    names, folder = named_sets(data) if data else ([], data_folder())
+    made = export_onnx(model, int8=int8, sets=names, data=folder, bound=bound, force=force, out=output)
+    if as_json:
+        return print_json(made.model_dump(mode="json"))
+    Console(width=max(out.width, 120)).print(gate_table(made.gate["sets"]))  # a figure cut short would be a wrong one
+    out.print(f"Written: {(output or Path(model)) / 'onnx'}", soft_wrap=True)
+
+
+@app.command(
+    epilog=example(
+        "tutelage embed runs/demo/model titles.csv vectors",
+        "tutelage embed runs/demo/model titles.parquet vectors --column title --shard 3/10 --dtype float16",
+        "tutelage embed runs/demo/model titles.jsonl vectors --engine onnx-int8 --dtype int8 --dim 128",
+    )
+)
+def embed(
+    model: Annotated[str, typer.Argument(help="A model folder, all-MiniLM-L6-v2, or a hub name.")],
+    source: Annotated[Path, typer.Argument(metavar="IN", help="CSV, TSV, JSONL (each also .gz) or Parquet.")],
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="The folder of the Parquet files.")],
+    column: Annotated[str | None, typer.Option(help="Of the texts. Default: text, or the only column.")] = None,
+    shard: Annotated[str, typer.Option(help="Which part of the table: 3/10 is the third of ten.")] = "1/1",
+    dtype: Annotated[
+        Literal["float32", "float16", "int8"],
+        typer.Option(help="Of the vectors. int8 times the scale in the file's metadata gives them back."),
+    ] = "float32",
+    dim: Annotated[int | None, typer.Option(min=1, help="Keep the first DIM numbers, scaled to length 1.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="Put before every text. Default: the model's own.")] = None,
+    engine: EngineKind = "auto",
+    as_json: Json = False,
+) -> None:
+    """Embed a table's texts, each distinct one once.
+
+    Rows and columns stay as they are, a column `vector` comes to them: OUT/part-00003-of-00010.parquet for --shard
+    3/10. A finished part is passed over by a second run.
+    """
+    from tutelage.serve.engine import load_engine
+    from tutelage.serve.shards import Shard, Vectors, embed_table
+
+    part = Shard.parse(shard)
+    made = embed_table(
+        load_engine(model, engine), source, output, column=column, shard=part, vectors=Vectors(dim, dtype, prompt),
+        progress=not as_json,
+    )  # fmt: skip
+    if as_json:
+        return print_json(made)
+    if made["skipped"]:
+        err.print(f"Finished before: {made['path']}", highlight=False, soft_wrap=True)
+    out.print(
+        f"{made['path']}: {made['rows']:,} rows, {made['texts']:,} distinct texts, {made['dim']} {made['dtype']}",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
+
+
+@app.command(
+    epilog=example(
+        "tutelage index runs/demo/model sample:en,de labels",
+        "tutelage index runs/demo/model esco:en,de,fr esco --data ~/data",
+        "tutelage index all-MiniLM-L6-v2 taxonomy.csv own   (columns label, concept, code, preferred, group, language)",
+        "tutelage index runs/demo/model esco:en qdrant+http://127.0.0.1:6333/esco --kind qdrant",
+    )
+)
+def index(
+    model: Annotated[str, typer.Argument(help="A model folder, all-MiniLM-L6-v2, or a hub name.")],
+    labels: Annotated[
+        str, typer.Argument(help="sample:en,de, esco:en,de, a table with a column label, or a label a line.")
+    ],
+    place: Annotated[str, typer.Argument(metavar="OUT", help="A folder, or the address of a Qdrant server.")],
+    kind: Annotated[str, typer.Option(help="Who searches: exact, faiss, faiss-hnsw or qdrant.")] = "exact",
+    threshold: Threshold = 0.5,
+    data: DataFolder = None,
+    as_json: Json = False,
+) -> None:
+    """Build an index of labels to search and match in.
+
+    Learns too how far a match is to be believed: from labels left out of a first index, some of them of concepts that
+    it does not know. An index that is there already is replaced in one step; who reads it keeps the old one.
+    """
+    from tutelage.records.sources import HOW_TO_GET_DATA, data_folder
+    from tutelage.serve.building import build_index
+    from tutelage.serve.engine import load_engine
+    from tutelage.serve.entries import entries
+    from tutelage.serve.places import new_index
+
+    new_index(place, kind)  # a place that cannot be used is told before the model is loaded
+    found = entries(labels, data_folder(data))
+    if labels.partition(":")[0] == "sample" and not as_json:
+        err.print(f"{NO_DATA} {HOW_TO_GET_DATA}", soft_wrap=True)
+    built = build_index(load_engine(model), model, found, place, kind=kind, threshold=threshold, progress=not as_json)
+    stats = built.stats
+    if as_json:
+        reliability = built.reliability._asdict() if built.reliability else None
+        figures = {name: dict(each) if isinstance(each, Mapping) else each for name, each in stats._asdict().items()}
+        return print_json({"place": place, **figures, "reliability": reliability})
+    table = Table("language", "labels")
+    for language, count in stats.languages.items():
+        table.add_row(language or "-", str(count))
+    out.print(table)
+    if built.reliability is None:
+        err.print("Too few labels a concept to learn from: confidence will be the score itself.", soft_wrap=True)
+    else:
+        told = built.reliability
+        out.print(
+            f"Held out: {told.queries} labels, {told.absent} of them of absent concepts. First concept right: "
+            f"{told.right:.1%}. At confidence {told.threshold}: {told.answered:.1%} answered, {told.precision:.1%} of "
+            f"them rightly. Calibration error {told.ece:.3f}, Brier score {told.brier:.3f}.",
+            soft_wrap=True, highlight=False,
+        )  # fmt: skip
+    out.print(f"{stats.entries} labels, {stats.concepts} concepts. Index: {place}", soft_wrap=True, highlight=False)
+
+
+@app.command(
+    "match",
+    epilog=example(
+        "tutelage match titles.csv --index labels --out matched.csv",
+        "tutelage match staff.parquet --index esco --out matched.parquet --column job_title -k 5 --threshold 0.7",
+        "tutelage match titles.jsonl --index esco --out matched.csv --languages en,de --groups 25,35",
+    ),
+)
+def match_titles(
+    titles: Annotated[Path, typer.Argument(help="CSV, TSV, JSONL (each also .gz) or Parquet.")],
+    place: Annotated[str, typer.Option("--index", help="Built by: tutelage index.")],
+    output: Annotated[Path, typer.Option("--out", help="The file to write: .csv, .tsv, .jsonl or .parquet.")],
+    model: Annotated[str | None, typer.Option(help="Default: the one that the index was built with.")] = None,
+    column: Annotated[str | None, typer.Option(help="Default: title, else text, else the only one.")] = None,
+    languages: Annotated[str, typer.Option(help="Of the labels, joined by commas. Default: all.")] = "",
+    groups: Annotated[str, typer.Option(help="ISCO groups or their first digits, joined by commas.")] = "",
+    k: Annotated[int, typer.Option("-k", min=1, help="Concepts of each title: the best and its alternatives.")] = 3,
+    threshold: Threshold = 0.5,
+    as_json: Json = False,
+) -> None:
+    """Find what each title of a table means.
+
+    Writes all its columns and concept, code, label, matched_label, matched_language, score, confidence, alternatives.
+    A title whose best concept is not to be believed, or that is empty, is Unknown; its alternatives are suggestions.
+    """
+    from tutelage.serve.engine import load_engine
+    from tutelage.serve.match import Matcher
+    from tutelage.serve.places import open_index
+    from tutelage.serve.titles import match_table
+
+    def matcher() -> Matcher:
+        opened = open_index(place)
+        named = model or opened.stats().notes.get("model")
+        if not named:
+            raise ConfigError(f"index {place} does not say what model it was built with. Give --model.")
+        return Matcher(load_engine(named), opened, threshold)
+
+    summary = match_table(
+        matcher, titles, output, column=column, k=k, languages=_listed(languages), groups=_listed(groups),
+        progress=not as_json,
+    )  # fmt: skip
+    if as_json:
+        return print_json({**summary._asdict(), "unknown": summary.unknown, "out": str(output)})
+    out.print(f"{summary.rows} rows: {summary.known} known, {summary.unknown} unknown.", highlight=False)
+    out.print(f"Written: {output}", soft_wrap=True, highlight=False)
+
+
+def _listed(words: str) -> list[str]:
+    return [word for word in words.split(",") if word]
+
+
+@app.command(
+    epilog=example(
+        "tutelage serve runs/demo/model --index labels",
+        "tutelage serve runs/demo/model --index labels --report runs/demo/report.json --port 8080",
+        "TUTELAGE_API_KEY=... tutelage serve runs/demo/model --host 0.0.0.0 --engine onnx-int8",
+    )
+)
+def serve(
+    model: Annotated[str, typer.Argument(help="A model folder, all-MiniLM-L6-v2, or a hub name.")],
+    place: Annotated[
+        str | None, typer.Option("--index", help="Built by: tutelage index. For search and match.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="A run's report.json: its worst queries on the page.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen at. Beyond this machine a key is needed.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8000,
+    engine: EngineKind = "auto",
+    threshold: Threshold = 0.5,
+    key_file: Annotated[Path | None, typer.Option(help="A file with the key. Default: $TUTELAGE_API_KEY.")] = None,
+    allow_anonymous: Annotated[
+        bool, typer.Option("--allow-anonymous", help="Listen beyond this machine without a key.")
+    ] = False,
+    max_body: Annotated[int, typer.Option(min=1, help="Bytes of a request.")] = 8 * 2**20,
+    max_texts: Annotated[int, typer.Option(min=1, help="Texts of a request.")] = 2048,
+    max_queue: Annotated[int, typer.Option(min=1, help="Tokens that wait for the model; beyond it 429.")] = 200_000,
+) -> None:
+    """Serve a model: OpenAI's and Text Embeddings Inference's routes, search and match over an index, and a page.
+
+    The page is at http://127.0.0.1:8000/, what the routes take at /openapi.json. Ctrl-C or SIGTERM ends it once all
+    that was accepted is answered. Routes, metrics and a systemd unit: docs/serving.md.
+    """
+    if missing := [package for package in ("fastapi", "uvicorn", "prometheus_client") if find_spec(package) is None]:
+        raise ConfigError(f'serve needs {missing[0]}: pip install "tutelage[serve]".')
+    from tutelage.serve.app import create_app
+    from tutelage.serve.engine import load_engine
+    from tutelage.serve.keys import read_key, refuse_exposure
+    from tutelage.serve.limits import Limits
+    from tutelage.serve.own import read_worst
+    from tutelage.serve.running import run
+
+    key = read_key(key_file)
+    refuse_exposure(host, key, allow_anonymous)
+    worst = read_worst(report) if report else None
+    loaded = load_engine(model, engine)
+    finder = None
+    if place:
+        from tutelage.serve.finder import open_finder
+
+        finder = open_finder(place, loaded, threshold)
+    limits = Limits(body_bytes=max_body, texts=max_texts, queue_tokens=max_queue)
+    run(create_app(loaded, finder=finder, report=worst, key=key, limits=limits), host, port)

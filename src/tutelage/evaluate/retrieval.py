@@ -1,6 +1,6 @@
 """How well a model ranks a corpus for each query: encode once, rank in tiles at every width, metrics on arrays."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -79,10 +79,23 @@ def encode_set(
     Raises:
         DataError: the model gives vectors that are not numbers.
     """
+    return embed_set(
+        lambda texts: encode(model, texts, progress=retrieval.name if progress else None), retrieval, ties=ties
+    )
+
+
+def embed_set(
+    embed: Callable[[list[str]], Float[np.ndarray, "texts dim"]], retrieval: RetrievalSet, *, ties: Ties = "corpus"
+) -> EncodedSet:
+    """`encode_set`, by whatever gives unit vectors for texts.
+
+    Raises:
+        DataError: vectors that are not numbers.
+    """
     asked = [query for query in retrieval.queries if retrieval.relevance.get(query)]
     entries = sorted(retrieval.corpus) if ties == "id" else list(retrieval.corpus)
     texts = list(dict.fromkeys([*(retrieval.queries[q] for q in asked), *(retrieval.corpus[c] for c in entries)]))
-    vectors = encode(model, texts, progress=retrieval.name if progress else None)
+    vectors = embed(texts)
     if len(bad := np.flatnonzero(~np.isfinite(vectors.sum(1)))):
         raise DataError(
             f"{retrieval.name}: the vectors of {len(bad)} of {len(texts)} texts are not numbers (first: "

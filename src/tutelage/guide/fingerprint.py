@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from jaxtyping import Int64
 from sentence_transformers import SentenceTransformer
 
 from tutelage.encode.encoder import default_prompt
+from tutelage.records.checksum import of_file as of_file
 
 Fingerprint = Mapping[str, str]  # field -> digest or plain value; two stores agree when all fields do
 
@@ -52,15 +52,6 @@ def _settings(module: torch.nn.Module) -> Any:
 def of_texts(ids: Int64[np.ndarray, " texts"]) -> str:
     """Digest of a set of text ids; order and repetition do not count."""
     return sha256(np.unique(ids).tobytes()).hexdigest()
-
-
-def of_file(path: Path) -> str:
-    """Digest of a file's content."""
-    content = sha256()
-    with path.open("rb") as file:
-        while part := file.read(2**20):
-            content.update(part)
-    return content.hexdigest()
 
 
 def digest(value: Any) -> str:

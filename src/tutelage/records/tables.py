@@ -5,7 +5,7 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,7 @@ def read_rows(source: str | Path) -> tuple[str, Iterator[tuple[int, Row]]]:
     if not path.is_file():
         return str(source), enumerate(_hub_rows(str(source)), start=1)
     if ending in ("jsonl", "ndjson"):
-        return str(path), _jsonl_rows(read_text(path), str(path))
+        return str(path), jsonl_rows(read_text(path).split("\n"), str(path))
     if ending in ("csv", "tsv"):
         return str(path), delimited_rows(read_text(path), str(path), "\t" if ending == "tsv" else ",")
     if ending == "parquet":
@@ -86,9 +86,12 @@ def read_rows(source: str | Path) -> tuple[str, Iterator[tuple[int, Row]]]:
     raise DataError(f"{path}: unknown ending '.{ending}'. Wanted: .jsonl, .csv, .tsv (each also .gz) or .parquet.")
 
 
-def delimited_rows(text: str, where: str, delimiter: str) -> Iterator[tuple[int, Row]]:
-    """Rows of a CSV (quoted) or TSV (never quoted: a quotation mark is a character like any other)."""
-    lines = io.StringIO(text, newline="")
+def delimited_rows(text: str | Iterable[str], where: str, delimiter: str) -> Iterator[tuple[int, Row]]:
+    """Rows of a CSV (quoted) or TSV (never quoted: a quotation mark is a character like any other).
+
+    ``text`` is the whole of it, or its lines with their ends.
+    """
+    lines = io.StringIO(text, newline="") if isinstance(text, str) else text
     if delimiter == "\t":
         reader = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
     else:
@@ -116,8 +119,9 @@ def _cells(reader: Any, where: str) -> Iterator[list[str]]:
         raise DataError(f"{where} row {reader.line_num}: {fault}. Mend the row (a stray quotation mark?).") from None
 
 
-def _jsonl_rows(text: str, where: str) -> Iterator[tuple[int, Row]]:
-    for number, line in enumerate(text.split("\n"), start=1):
+def jsonl_rows(lines: Iterable[str], where: str) -> Iterator[tuple[int, Row]]:
+    """Rows of lines that hold one object each; blank lines are passed over."""
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:

@@ -5,7 +5,8 @@ all. Vectors are unit float32, so a score is a cosine similarity.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -17,7 +18,8 @@ class Entry(NamedTuple):
     """One label in an index.
 
     ``concept`` is its concept's URI, ``code`` its code, ``preferred`` that concept's preferred label in the label's own
-    language, ``group`` the coarser class (ISCO unit group, 4 digits). Entries of one text and one concept are one.
+    language, ``group`` the coarser class (ISCO unit group, 4 digits). Entries of one text, concept and language are
+    one.
     """
 
     text: str
@@ -60,7 +62,11 @@ class Match(NamedTuple):
 
 
 class Stats(NamedTuple):
-    """An index in figures. ``version`` names the state that a search sees; ``fingerprint`` the model of its vectors."""
+    """An index in figures. ``version`` names the state that a search sees; ``fingerprint`` the model of its vectors.
+
+    ``notes`` are its builder's own, plain JSON: the model's name under ``model``, the figures of
+    `tutelage.serve.calibration.Calibration` under ``calibration``.
+    """
 
     kind: str
     version: str
@@ -69,12 +75,20 @@ class Stats(NamedTuple):
     entries: int
     concepts: int
     languages: Mapping[str, int]
+    notes: Mapping[str, Any] = MappingProxyType({})
 
 
+@runtime_checkable
 class Index(Protocol):
     """Five methods. An upsert or delete that has returned survives a crash; a search sees one version, whole."""
 
-    def build(self, entries: Sequence[Entry], vectors: Float[np.ndarray, "entries dim"], fingerprint: str) -> None:
+    def build(
+        self,
+        entries: Sequence[Entry],
+        vectors: Float[np.ndarray, "entries dim"],
+        fingerprint: str,
+        notes: Mapping[str, Any] | None = None,
+    ) -> None:
         """Replace everything by these entries."""
         ...
 

@@ -3,10 +3,11 @@
 Index, matcher, server and export know engines, never models.
 """
 
+import copy
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -14,11 +15,15 @@ from sentence_transformers import SentenceTransformer
 
 from tutelage.encode.encoder import default_prompt, encode
 from tutelage.encode.models import load_model
+from tutelage.errors import ConfigError
 from tutelage.guide.fingerprint import of_model, short
+from tutelage.serve.onnx_folder import folder_of, has_weights
 
 REPORT = "report.json"  # what a run leaves beside the weights
+Kind = Literal["auto", "torch", "onnx", "onnx-int8"]
 
 
+@runtime_checkable
 class Engine(Protocol):
     """Texts in, unit vectors out.
 
@@ -40,7 +45,14 @@ class Engine(Protocol):
         ...
 
     def tokens(self, texts: Sequence[str], *, prompt: str | None = None) -> list[list[int]]:
-        """Token ids of each text, special tokens included, not cut at ``max_length``."""
+        """Token ids of each text, special tokens included, not cut at ``max_length``.
+
+        May be called while `encode` runs in another thread.
+        """
+        ...
+
+    def pieces(self, ids: Sequence[int]) -> list[tuple[str, bool]]:
+        """Each token as the tokenizer spells it, and whether it is a special one."""
         ...
 
 
@@ -61,6 +73,8 @@ class TorchEngine:
         self.prompts: Mapping[str, str | None] = model.prompts
         self.default_prompt = default_prompt(model)
         self.fingerprint = short(of_model(model))
+        # A tokenizer of its own for counting: truncation is a setting of the tokenizer, which encode() turns on.
+        self._counting = copy.deepcopy(model.tokenizer)
 
     def encode(
         self, texts: Sequence[str], *, prompt: str | None = None, progress: str | None = None
@@ -71,21 +85,39 @@ class TorchEngine:
     def tokens(self, texts: Sequence[str], *, prompt: str | None = None) -> list[list[int]]:
         """Token ids as the model would see them, uncut."""
         prompt = (self.default_prompt if prompt is None else prompt) or ""
-        found = self.model.tokenizer([prompt + text for text in texts], truncation=False, verbose=False)
+        found = self._counting([prompt + text for text in texts], truncation=False, verbose=False)
         ids: list[list[int]] = found["input_ids"]
         return ids
 
+    def pieces(self, ids: Sequence[int]) -> list[tuple[str, bool]]:
+        """As the tokenizer spells them."""
+        special = {*self._counting.all_special_ids}
+        texts = self._counting.convert_ids_to_tokens(list(ids))
+        return [(text, each in special) for text, each in zip(texts, ids, strict=True)]
 
-def load_engine(name: str) -> Engine:
+
+def load_engine(name: str, kind: Kind = "auto") -> Engine:
     """The engine of a model folder or name.
 
     Args:
         name: as `tutelage.encode.models.load_model`.
+        kind: ``torch``, ``onnx`` or ``onnx-int8`` (of the folder's export); ``auto``: torch, but the export where a
+            folder holds no weights.
 
     Raises:
-        ConfigError: the model cannot be had.
+        ConfigError: the model, or its export, cannot be had.
+        CacheMismatch: an export that was made of other weights than the folder holds.
     """
-    return TorchEngine(load_model(name), name_of(name), trained_dims(name))
+    folder = Path(name)
+    if kind == "auto":
+        kind = "onnx" if folder_of(folder) and not has_weights(folder) else "torch"
+    if kind == "torch":
+        return TorchEngine(load_model(name), name_of(name), trained_dims(name))
+    try:
+        from tutelage.serve.onnx_engine import open_onnx
+    except ModuleNotFoundError as fault:
+        raise ConfigError(f'engine {kind} needs {fault.name}: pip install "tutelage[serve]".') from None
+    return open_onnx(name, kind, name_of(name))
 
 
 def name_of(name: str) -> str:

@@ -1,0 +1,54 @@
+"""An index from labels: embedded, calibrated, written."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from tutelage.errors import DataError
+from tutelage.serve.calibration import THRESHOLD, Reliability, calibrate
+from tutelage.serve.contract import Entry, Stats
+from tutelage.serve.engine import Engine
+from tutelage.serve.exact import EXACT
+from tutelage.serve.places import new_index
+
+
+class Built(NamedTuple):
+    """The index in figures, and how reliable confidences are; none where too few labels could be held out."""
+
+    stats: Stats
+    reliability: Reliability | None
+
+
+def build_index(
+    engine: Engine,
+    model: str,
+    entries: Sequence[Entry],
+    place: str | Path,
+    *,
+    kind: str = EXACT.name,
+    threshold: float = THRESHOLD,
+    progress: bool = True,
+) -> Built:
+    """Replace the index at a place by these entries.
+
+    Args:
+        engine: of the vectors.
+        model: what it was loaded from; the index remembers it.
+        entries: at least one.
+        place: a folder, or a Qdrant address.
+        kind: one of `tutelage.serve.places.KINDS`.
+        threshold: of what the reliability is told.
+        progress: show a bar, where there is a terminal.
+
+    Raises:
+        ConfigError: the place holds something else; an unknown kind.
+        DataError: no entries.
+    """
+    if not entries:
+        raise DataError("index: no labels. Give at least one.")
+    index = new_index(place, kind)
+    vectors = engine.encode([entry.text for entry in entries], progress="labels" if progress else None)
+    learned = calibrate(entries, vectors, threshold)
+    notes = {"model": model, "calibration": learned[0]._asdict() if learned else None}
+    index.build(entries, vectors, engine.fingerprint, notes)
+    return Built(index.stats(), learned[1] if learned else None)

@@ -1,0 +1,31 @@
+"""Whether the server lives, whether it is ready, and its counters: open to whoever watches it."""
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from tutelage.serve.errors import Refused
+from tutelage.serve.served import Served, answered
+
+
+def routes(served: Served) -> APIRouter:
+    """The routes over a server's parts."""
+    router = APIRouter(tags=["health"])
+
+    @router.get("/health")
+    async def health() -> Response:
+        """The process answers."""
+        return answered({"status": "ok"})
+
+    @router.get("/ready")
+    async def ready() -> Response:
+        """The model has embedded a text, and no shutdown has begun."""
+        if not served.warm or served.batcher.closing:
+            raise Refused(503, "shutting down" if served.batcher.closing else "warming up")
+        return answered({"status": "ready"})
+
+    @router.get("/metrics")
+    async def metrics() -> Response:
+        """Counters in Prometheus' text form."""
+        return Response(generate_latest(served.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    return router

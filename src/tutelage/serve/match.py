@@ -1,0 +1,81 @@
+"""What texts mean: the nearest concepts, and whether the first is to be believed."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from tutelage.records.texts import canonical
+from tutelage.serve.calibration import THRESHOLD, Calibration
+from tutelage.serve.contract import ConceptHit, Index, Match
+from tutelage.serve.engine import Engine
+from tutelage.serve.places import pair
+from tutelage.serve.rollup import nearest_concepts
+
+LEAST_CONCEPTS = 2  # looked at for each text: confidence asks how far the second lies behind
+
+
+class Matcher:
+    """An engine and an index that belong together.
+
+    Without a calibration in the index (too few labels to learn it from) a confidence is the score itself, no less
+    than 0; ``calibrated`` tells.
+
+    Example::
+
+        matcher = Matcher(load_engine("runs/demo/model"), open_index("esco"))
+        matcher.match(["senior java dev"], k=3)[0].concepts[0].label
+
+    Raises:
+        CacheMismatch: the index was built with another model.
+    """
+
+    def __init__(self, engine: Engine, index: Index, threshold: float = THRESHOLD) -> None:
+        pair(engine, index)
+        self.engine, self.index, self.threshold = engine, index, threshold
+        learned = index.stats().notes.get("calibration")
+        self._calibration = Calibration(**learned) if learned else None
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether confidences are chances."""
+        return self._calibration is not None
+
+    def match(
+        self,
+        texts: Sequence[str],
+        k: int = 3,
+        languages: Sequence[str] = (),
+        groups: Sequence[str] = (),
+        *,
+        threshold: float | None = None,
+    ) -> list[Match]:
+        """What each text means, in order; equal texts are looked up once, an empty one means nothing.
+
+        Args:
+            texts: any number; vectors and candidates of all of them are held at once.
+            k: concepts of each.
+            languages: of the labels to find; none: all.
+            groups: prefixes of the groups to find; none: all.
+            threshold: of this call.
+        """
+        wanted = [canonical(text) for text in texts]
+        once = [text for text in dict.fromkeys(wanted) if text]
+        vectors = self.engine.encode(once)
+        found = dict(zip(once, self._concepts(vectors, k, languages, groups), strict=True))
+        least = self.threshold if threshold is None else threshold
+        return [self._judged(text, found.get(each, []), k, least) for text, each in zip(texts, wanted, strict=True)]
+
+    def _concepts(
+        self, vectors: Float[np.ndarray, "texts dim"], k: int, languages: Sequence[str], groups: Sequence[str]
+    ) -> list[list[ConceptHit]]:
+        return nearest_concepts(self.index, vectors, max(k, LEAST_CONCEPTS), languages=languages, groups=groups)
+
+    def _judged(self, text: str, concepts: list[ConceptHit], k: int, threshold: float) -> Match:
+        confidence = self._confidence(concepts)
+        return Match(text, bool(concepts) and confidence >= threshold, confidence, concepts[:k])
+
+    def _confidence(self, concepts: list[ConceptHit]) -> float:
+        if not concepts:
+            return 0.0
+        return self._calibration.confidence(concepts) if self._calibration else max(concepts[0].score, 0.0)

@@ -1,0 +1,254 @@
+"""Qdrant behind the five methods: the way beyond one machine. Needs a server of 1.16 or newer.
+
+An index is an alias that names the collection of its last build, so that a search sees the old one or the new one. An
+upsert or delete is acknowledged by the server once it is in its log. Scores are computed anew from the vectors found,
+so they, and the order of equal ones, are those of the exact index; the server may miss a neighbour where it searches
+by its graph.
+"""
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from uuid import NAMESPACE_URL, uuid5
+
+import numpy as np
+from jaxtyping import Float
+
+from tutelage.errors import CacheMismatch, ConfigError
+from tutelage.serve.contract import Entry, Hit, Stats
+from tutelage.serve.nearest import dots, rounding
+from tutelage.serve.settled import MORE
+from tutelage.serve.snapshot import check, check_queries, place_of
+
+if TYPE_CHECKING:
+    from qdrant_client import QdrantClient
+    from qdrant_client.models import Filter, ScoredPoint
+
+AT_ONCE = 500  # points of a request
+QUERIES_AT_ONCE = 64
+PREFIXES = "prefixes"  # of a point: every prefix of its group, so that a filter by prefix is one by value
+INDEXED = ("language", "concept", PREFIXES)
+COUNTED = 10_000_000  # distinct concepts at most
+
+
+def qdrant_index(place: str) -> "QdrantIndex":
+    """The index at ``qdrant+http://HOST:PORT/NAME`` (or plain ``http://``, ``https://``).
+
+    Raises:
+        ConfigError: no name in it; the client is not installed.
+    """
+    if find_spec("qdrant_client") is None:
+        raise ConfigError(f'index {place}: Qdrant needs an extra package: pip install "tutelage[qdrant]".')
+    from qdrant_client import QdrantClient
+
+    parts = urlsplit(place.removeprefix("qdrant+"))
+    name = parts.path.strip("/")
+    if not (parts.netloc and name) or "/" in name:
+        raise ConfigError(
+            f"index {place}: wanted qdrant+http://HOST:PORT/NAME, as in qdrant+http://127.0.0.1:6333/esco."
+        )
+    port = parts.port or (443 if parts.scheme == "https" else 6333)
+    return QdrantIndex(QdrantClient(url=f"{parts.scheme}://{parts.hostname}:{port}"), name)
+
+
+class QdrantIndex:
+    """`tutelage.serve.contract.Index` in a Qdrant server, or in the client's own memory.
+
+    Example::
+
+        index = QdrantIndex(QdrantClient(":memory:"), "esco")
+    """
+
+    def __init__(self, client: "QdrantClient", name: str) -> None:
+        self.client, self.name = client, name
+
+    def build(
+        self,
+        entries: Sequence[Entry],
+        vectors: Float[np.ndarray, "entries dim"],
+        fingerprint: str,
+        notes: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Replace everything by these entries.
+
+        Raises:
+            DataError: vectors that are not unit, or not one for each entry.
+        """
+        from qdrant_client import models
+
+        check(entries, vectors)
+        number = self._told()["version"] + 1 if self._collection() else 1
+        fresh = f"{self.name}-{number:06d}"
+        if self.client.collection_exists(fresh):  # of a build that died
+            self.client.delete_collection(fresh)
+        told = {"fingerprint": fingerprint, "version": number, "dim": int(vectors.shape[1]), "notes": dict(notes or {})}
+        wide = models.VectorParams(size=vectors.shape[1], distance=models.Distance.DOT)
+        self.client.create_collection(fresh, vectors_config=wide, metadata=told)
+        with warnings.catch_warnings():  # in memory there is nothing to make faster, and the client says so
+            warnings.simplefilter("ignore", UserWarning)
+            for field in INDEXED:
+                self.client.create_payload_index(fresh, field, models.PayloadSchemaType.KEYWORD)
+        self._add(fresh, entries, vectors)
+        old = self._collection()
+        naming = models.CreateAlias(collection_name=fresh, alias_name=self.name)
+        renames: list[Any] = [models.CreateAliasOperation(create_alias=naming)]
+        if old:
+            gone = models.DeleteAlias(alias_name=self.name)
+            renames.insert(0, models.DeleteAliasOperation(delete_alias=gone))
+        self.client.update_collection_aliases(change_aliases_operations=renames)
+        if old:
+            self.client.delete_collection(old)
+
+    def upsert(self, entries: Sequence[Entry], vectors: Float[np.ndarray, "entries dim"]) -> None:
+        """Add entries; one of the same text, concept and language is replaced.
+
+        Raises:
+            CacheMismatch: vectors of another width.
+            ConfigError, DataError: as `build`; nothing built yet.
+        """
+        check(entries, vectors)
+        told = self._told()
+        if vectors.shape[1] != told["dim"]:
+            raise CacheMismatch(
+                f"index {self.name} holds vectors {told['dim']} wide, these are {vectors.shape[1]}. Use its own model "
+                f"({told['fingerprint']}), or build it anew: tutelage index."
+            )
+        self._add(self.name, entries, vectors)
+        self._next(told)
+
+    def delete(self, concepts: Sequence[str]) -> int:
+        """Remove all entries of these concepts; how many entries there were."""
+        told = self._told()
+        chosen = _filter(concept=concepts)
+        if chosen is None:
+            return 0
+        count: int = self.client.count(self.name, count_filter=chosen, exact=True).count
+        if count:
+            self.client.delete(self.name, points_selector=chosen, wait=True)
+            self._next(told)
+        return count
+
+    def search(
+        self,
+        vectors: Float[np.ndarray, "queries dim"],
+        k: int,
+        *,
+        languages: Sequence[str] = (),
+        groups: Sequence[str] = (),
+    ) -> list[list[Hit]]:
+        """As `tutelage.serve.contract.Index.search`."""
+        check_queries(vectors, self._told()["dim"])
+        chosen = _filter(language=languages, prefixes=groups)
+        starts = range(0, len(vectors), QUERIES_AT_ONCE)
+        return [row for start in starts for row in self._search(vectors[start : start + QUERIES_AT_ONCE], k, chosen)]
+
+    def stats(self) -> Stats:
+        """The index in figures."""
+        told = self._told()
+        count = self.client.count(self.name, exact=True).count
+        concepts = self.client.facet(self.name, "concept", limit=COUNTED, exact=True).hits
+        languages = self.client.facet(self.name, "language", limit=COUNTED, exact=True).hits
+        counts = {str(hit.value): hit.count for hit in languages}
+        return Stats(
+            "qdrant",
+            f"{told['version']:06d}",
+            told["fingerprint"],
+            told["dim"],
+            count,
+            len(concepts),
+            {language: counts[language] for language in sorted(counts)},
+            told["notes"],
+        )
+
+    def _search(
+        self, queries: Float[np.ndarray, "queries dim"], k: int, chosen: "Filter | None"
+    ) -> Iterator[list[Hit]]:
+        wanted = k + MORE
+        points = self._points(queries, wanted, chosen)
+        while any(_torn(each, k, wanted, queries.shape[1]) for each in points):
+            wanted *= 4
+            points = self._points(queries, wanted, chosen)
+        for query, each in zip(queries, points, strict=True):
+            found = [_entry(point) for point in each]
+            held = np.array([point.vector for point in each], dtype=np.float32).reshape(len(each), len(query))
+            scores = dots(query[None], np.zeros(len(each), np.int64), held, np.arange(len(each))).tolist()
+            hits = [Hit(entry, score) for entry, score in zip(found, scores, strict=True)]
+            yield sorted(hits, key=lambda hit: (-hit.score, place_of(hit.entry)))[:k]
+
+    def _points(
+        self, queries: Float[np.ndarray, "queries dim"], limit: int, chosen: "Filter | None"
+    ) -> list[list["ScoredPoint"]]:
+        from qdrant_client import models
+
+        requests = [
+            models.QueryRequest(query=query.tolist(), limit=limit, filter=chosen, with_payload=True, with_vector=True)
+            for query in queries
+        ]
+        return [found.points for found in self.client.query_batch_points(self.name, requests)]
+
+    def _add(self, collection: str, entries: Sequence[Entry], vectors: Float[np.ndarray, "entries dim"]) -> None:
+        from qdrant_client import models
+
+        last = {place_of(entry): row for row, entry in enumerate(entries)}  # a request may hold a point once
+        rows = list(last.values())
+        for start in range(0, len(rows), AT_ONCE):
+            points = [
+                models.PointStruct(id=_id(entries[row]), vector=vectors[row].tolist(), payload=_payload(entries[row]))
+                for row in rows[start : start + AT_ONCE]
+            ]
+            self.client.upsert(collection, points, wait=True)
+
+    def _collection(self) -> str:
+        """The collection that the name stands for; "" for none."""
+        named = {each.alias_name: each.collection_name for each in self.client.get_aliases().aliases}
+        return named.get(self.name, "")
+
+    def _told(self) -> dict[str, Any]:
+        """What its builder said of the index.
+
+        Raises:
+            ConfigError: nothing built yet.
+        """
+        told = self.client.get_collection(self.name).config.metadata if self._collection() else None
+        if not told or "fingerprint" not in told:
+            raise ConfigError(
+                f"index {self.name}: no index of that name in this Qdrant (of 1.16 or newer). Build one: tutelage "
+                "index MODEL LABELS PLACE."
+            )
+        return told
+
+    def _next(self, told: dict[str, Any]) -> None:
+        """Count a change."""
+        self.client.update_collection(self._collection(), metadata={"version": told["version"] + 1})
+
+
+def _torn(points: Sequence["ScoredPoint"], k: int, wanted: int, dim: int) -> bool:
+    """Whether more points may belong to the k best than were asked for."""
+    return len(points) == wanted and points[-1].score >= points[k - 1].score - rounding(dim)
+
+
+def _id(entry: Entry) -> str:
+    return str(uuid5(NAMESPACE_URL, "\n".join(place_of(entry))))
+
+
+def _payload(entry: Entry) -> dict[str, Any]:
+    return {**entry._asdict(), PREFIXES: [entry.group[:end] for end in range(1, len(entry.group) + 1)]}
+
+
+def _entry(point: "ScoredPoint") -> Entry:
+    payload = point.payload or {}
+    return Entry(*(payload[field] for field in Entry._fields))
+
+
+def _filter(**values: Sequence[str]) -> "Filter | None":
+    """Points whose fields have one of these values each; no values: any."""
+    from qdrant_client import models
+
+    must: list[Any] = [
+        models.FieldCondition(key=field, match=models.MatchAny(any=list(wanted)))
+        for field, wanted in values.items()
+        if wanted
+    ]
+    return models.Filter(must=must) if must else None

@@ -1,0 +1,174 @@
+"""From the command line: labels to an index, a table of titles to a table of concepts."""
+
+import gzip
+import json
+import sys
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tutelage import cli
+from tutelage.records.streams import reading
+from tutelage.serve.contract import Entry
+from tutelage.serve.engine import TorchEngine
+from tutelage.serve.match import Matcher
+from tutelage.serve.snapshot import Snapshot
+from tutelage.serve.titles import ADDED, Summary, match_table
+
+LABELS = (
+    "label,concept,code,preferred,group,language\n"
+    "nurse,c1,2221.1,nurse,2221,en\nKrankenpfleger,c1,2221.1,Krankenpfleger,2221,de\n"
+    "welder,c2,7212.3,welder,7212,en\nممرض,c1,2221.1,ممرض,2221,ar\n"
+)
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Call the command with these words; its exit code, and what it said."""
+
+    def called(*words):
+        monkeypatch.setattr(sys, "argv", ["tutelage", *map(str, words)])
+        with pytest.raises(SystemExit) as leaving:
+            cli.main()
+        said = capsys.readouterr()
+        return leaving.value.code, said.out, said.err
+
+    return called
+
+
+@pytest.fixture
+def model(tiny, tmp_path):
+    tiny.save_pretrained(str(tmp_path / "model"))
+    return tmp_path / "model"
+
+
+@pytest.fixture
+def place(call, model, tmp_path):
+    (tmp_path / "labels.csv").write_text(LABELS, encoding="utf-8")
+    code, out, err = call("index", model, tmp_path / "labels.csv", tmp_path / "index")
+    assert code == 0
+    assert "4 labels, 2 concepts." in out
+    assert "Too few labels a concept to learn from: confidence will be the score itself.\n" in err
+    return tmp_path / "index"
+
+
+def rows_of(path):
+    with reading(path) as stream:
+        return list(stream.rows)
+
+
+def test_a_table_of_titles(call, place, tmp_path):
+    titles = 'id,title,note\n1,nurse,=1+1\n2,"wel\nder","a ""b"", c"\n3,,\n4,ممرض,+5\n5,welder,@x\n'
+    (tmp_path / "t.csv").write_text("\ufeff" + titles, encoding="utf-8")
+    words = ("match", tmp_path / "t.csv", "--index", place, "--out", tmp_path / "m.csv", "--threshold", "0.999")
+    code, out, _ = call(*words)
+    assert code == 0
+    assert out == f"5 rows: 3 known, 2 unknown.\nWritten: {tmp_path / 'm.csv'}\n"
+    found = rows_of(tmp_path / "m.csv")
+    assert [list(row)[3:] for row in found] == [list(ADDED)] * 5
+    assert [(row["id"], row["title"], row["note"]) for row in found] == [
+        ("1", "nurse", "=1+1"), ("2", "wel\nder", 'a "b", c'), ("3", "", ""), ("4", "ممرض", "+5"),
+        ("5", "welder", "@x"),
+    ]  # fmt: skip
+    assert [row["concept"] for row in found] == ["c1", "Unknown", "Unknown", "c1", "c2"]
+    nurse, broken, empty, arabic, _ = found
+    assert (nurse["code"], nurse["label"], nurse["matched_label"]) == ("2221.1", "nurse", "nurse")
+    assert (nurse["score"], nurse["confidence"], nurse["alternatives"]) == ("1.0", "1.0", "welder")
+    assert (arabic["label"], arabic["matched_language"]) == ("ممرض", "ar")
+    assert (broken["label"], len(broken["alternatives"].split(" | "))) == ("", 2)
+    assert (empty["score"], empty["confidence"], empty["alternatives"]) == ("", "0.0", "")
+
+
+@pytest.mark.parametrize("source", ["t.jsonl", "t.tsv", "t.csv.gz", "t.parquet"])
+def test_every_format_finds_the_same(call, place, tmp_path, source):
+    (tmp_path / "t.csv").write_text("title\nnurse\nwelder\nxyz\n", encoding="utf-8")
+    first = tmp_path / source
+    if source == "t.csv.gz":
+        first.write_bytes(gzip.compress((tmp_path / "t.csv").read_bytes()))
+    elif source == "t.parquet":
+        pq.write_table(pa.table({"title": ["nurse", "welder", "xyz"]}), first)
+    elif source == "t.jsonl":
+        first.write_text('{"title": "nurse"}\n{"title": "welder"}\n{"title": "xyz"}\n', encoding="utf-8")
+    else:
+        first.write_text("title\nnurse\nwelder\nxyz\n", encoding="utf-8")
+    for target in ("m.jsonl", "m.parquet", "m.tsv"):
+        code, _, _ = call("match", first, "--index", place, "--out", tmp_path / target, "--threshold", "0.999")
+        assert code == 0
+        found = rows_of(tmp_path / target)
+        assert [(row["title"], row["concept"]) for row in found] == [
+            ("nurse", "c1"), ("welder", "c2"), ("xyz", "Unknown"),
+        ]  # fmt: skip
+    listed = rows_of(tmp_path / "m.jsonl")[0]["alternatives"]
+    assert listed == rows_of(tmp_path / "m.parquet")[0]["alternatives"]
+    assert [(each["concept"], each["code"], each["label"]) for each in listed] == [("c2", "7212.3", "welder")]
+
+
+def test_options_of_a_match(call, place, model, tmp_path):
+    (tmp_path / "t.jsonl").write_text('{"job": "nurse"}\n{"job": null}\n{"job": 7}\n{}\n', encoding="utf-8")
+    words = ("match", tmp_path / "t.jsonl", "--index", place, "--out", tmp_path / "m.jsonl", "--threshold", "0")
+    code, out, _ = call(*words, "--languages", "de", "--groups", "2", "-k", "1", "--model", model, "--json")
+    assert code == 0
+    assert json.loads(out) == {"rows": 4, "known": 2, "unknown": 2, "out": str(tmp_path / "m.jsonl")}
+    found = rows_of(tmp_path / "m.jsonl")
+    assert [row["concept"] for row in found] == ["c1", "Unknown", "c1", "Unknown"]
+    assert [row["matched_label"] for row in found] == ["Krankenpfleger", "", "Krankenpfleger", ""]
+    assert [row["alternatives"] for row in found] == [[]] * 4
+
+
+def test_search_in_an_index(call, place, model):
+    code, out, _ = call("search", model, "nurse", "--index", place, "-k", "2", "--json")
+    assert code == 0
+    [result] = json.loads(out)["results"]
+    assert result["hits"][0]["concept"] == "c1"
+    assert result["hits"][0]["score"] == pytest.approx(1, abs=1e-6)
+
+
+def test_index_in_figures(call, model, tmp_path):
+    code, out, _ = call("index", model, "sample:en", tmp_path / "index", "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert (found["kind"], found["version"], found["concepts"]) == ("exact", "000001", 305)
+    assert found["languages"] == {"en": found["entries"]}
+    assert found["reliability"]["queries"] > 50
+    assert found["notes"]["model"] == str(model)
+
+
+def test_mistakes_are_one_line(call, place, model, tmp_path):
+    (tmp_path / "t.csv").write_text("a,b\n1,2\n", encoding="utf-8")
+    (tmp_path / "u.csv").write_text("title,code\nnurse,2\n", encoding="utf-8")
+
+    def refused(*words):
+        code, _, err = call(*words)
+        assert code == 2
+        assert err.count("\n") == 1
+        return err
+
+    out = ("--out", tmp_path / "m.csv")
+    said = refused("match", tmp_path / "t.csv", "--index", place, *out)
+    assert "which column holds the titles? Columns: a, b. Name one: --column NAME." in said
+    assert "no column 'c'" in refused("match", tmp_path / "t.csv", "--index", place, *out, "--column", "c")
+    assert "has a column 'code', which a match adds" in refused("match", tmp_path / "u.csv", "--index", place, *out)
+    (tmp_path / "v.csv").write_text("title\nnurse\n", encoding="utf-8")
+    assert "no finished index there" in refused("match", tmp_path / "v.csv", "--index", tmp_path / "no", *out)
+    said = refused("match", tmp_path / "t.csv", "--index", place, "--out", tmp_path / "t.csv")
+    assert "the table itself" in said
+    assert "holds files that are no index" in refused("index", model, "sample:en", model)
+    assert "--corpus and --index" in refused("search", model, "x", "--index", place, "--corpus", "sample:en")
+    assert not (tmp_path / "m.csv").exists()
+
+
+def test_rows_pass_in_batches(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr("tutelage.serve.titles.ROWS_AT_ONCE", 4)
+    engine = TorchEngine(tiny, "tiny")
+    texts = ["nurse", "welder"]
+    held = Snapshot.of([Entry(text, text, "", "", "", "") for text in texts], engine.encode(texts))
+    matcher = object.__new__(Matcher)
+    matcher.engine, matcher.index, matcher.threshold, matcher._calibration = engine, held, 0.999, None
+    sizes = []
+    encode = engine.encode
+    monkeypatch.setattr(engine, "encode", lambda texts: sizes.append(len(texts)) or encode(texts))
+    (tmp_path / "t.csv").write_text("title\n" + "nurse\nwelder\nwelder\n" * 3, encoding="utf-8")
+    summary = match_table(lambda: matcher, tmp_path / "t.csv", tmp_path / "m.csv", progress=False)
+    assert summary == Summary(rows=9, known=9)
+    assert sizes == [2, 2, 1]
