@@ -139,7 +139,11 @@ def test_recipe_show_prints_the_file_as_it_is(tutelage, capsys):
 
 
 @pytest.mark.parametrize(
-    "command", ["demo", "train", "audit", "mine", "evaluate", "probe", "compare", "report", "search"]
+    "command",
+    [
+        *("demo", "train", "audit", "mine", "evaluate", "probe", "compare", "report", "search"),
+        *("export", "embed", "index", "match", "serve"),
+    ],
 )
 def test_help_has_examples(tutelage, capsys, command):
     assert tutelage(command, "--help") == 0

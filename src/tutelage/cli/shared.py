@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -29,6 +29,11 @@ DataFolder = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output instead of a table.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="Override a key of the recipe: training.epochs=2.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a finished run in the output folder.")]
+EngineKind = Annotated[
+    Literal["auto", "torch", "onnx", "onnx-int8"],
+    typer.Option("--engine", help="What runs the model; onnx kinds want an export."),
+]
+Threshold = Annotated[float, typer.Option(min=0, max=1, help="Confidence below which a match is Unknown.")]
 RecipeSource = Annotated[
     str, typer.Argument(help="A recipe file (.yaml) or the name of a shipped one: demo (needs ESCO), demo_sample.")
 ]
