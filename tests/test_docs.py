@@ -72,7 +72,7 @@ def test_commands_of_the_readme_exist(line):
 @pytest.mark.parametrize("path", sorted((ROOT / "src").rglob("*.py")), ids=lambda path: path.stem)
 def test_options_and_commands_that_messages_name_exist(path):
     source = path.read_text(encoding="utf-8")
-    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", source))
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", source))
     assert named - {"--always", "--abbrev", "--exclude", "--porcelain", "--force-reinstall"} <= known_options()
 
 

@@ -15,7 +15,7 @@ SCORES_AT_ONCE = 4 * 1024 * 1024  # of one product: 16 MiB
 GATHERED_AT_ONCE = 16 * 1024  # rows that are copied together because they do not stand together
 BLOCK = 64  # scores of which at first only the largest is looked at
 
-Rows = slice | Int64[np.ndarray, " chosen"]
+Rows = slice | Int64[np.ndarray, "_"]
 Scores = Float[np.ndarray, "queries _"]
 Found = Int64[np.ndarray, "queries _"]
 
