@@ -26,7 +26,8 @@ def job_titles(report: Report) -> Iterable[Row]:
 def turkish(report: Report) -> Iterable[Row]:
     """Triplet accuracy at every width, retrieval, and what was forgotten; other data than the authors'."""
     for name, dims in report.get("triplets", {}).items():
-        for dim, found in dims.items():
+        for key, found in dims.items():
+            dim = key.removesuffix("d_cosine_accuracy").rpartition("-")[2]  # sentence-transformers' name of the metric
             yield [f"{name} accuracy, {dim} dimensions", TURKISH, *cells(found["before"], found["after"], found)]
     yield from gistembed(report)
 
