@@ -56,7 +56,7 @@ def test_export_of_a_name_without_a_folder_is_one_line(
 def test_export_without_its_packages_names_the_cure(
     tutelage: Callable[..., object], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tutelage.cli.use.find_spec", lambda package: None if package == "onnxscript" else package)
+    monkeypatch.setattr("tutelage.cli.shared.find_spec", lambda package: None if package == "onnxscript" else package)
     assert tutelage("export", "somewhere") == 2
     assert capsys.readouterr().err == 'ConfigError: export needs onnxscript: pip install "tutelage[onnx]".\n'
 

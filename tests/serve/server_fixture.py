@@ -79,12 +79,16 @@ class FakeFinder:
             for row in scores
         ]
 
-    def match(self, engine, texts, k, languages, groups):
+    def match(self, engine, texts, k, languages, groups, threshold):
         rows = self.search(engine, texts, k, languages, groups)
         return [
-            Match(text, bool(row) and row[0].score > 0.5, row[0].score if row else 0.0, row)
+            Match(text, bool(row) and _believed(row[0].score, threshold), row[0].score if row else 0.0, row)
             for text, row in zip(texts, rows, strict=True)
         ]
+
+
+def _believed(score: float, threshold: float | None) -> bool:
+    return score > 0.5 if threshold is None else score >= threshold
 
 
 class Answer:

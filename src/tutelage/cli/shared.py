@@ -1,11 +1,14 @@
 """What the commands share: the program, its consoles, options that several take, and the form of examples."""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
+
+from tutelage.errors import ConfigError
 
 app = typer.Typer(
     help="Fine-tune text-embedding models under a guide, prove the gain, search with the result.",
@@ -42,6 +45,16 @@ RecipeSource = Annotated[
 def example(*lines: str) -> str:
     """The last paragraph of a command's help."""
     return "Examples:\n\n" + "\n\n".join(f"  {line}" for line in lines)
+
+
+def refuse_missing(command: str, extra: str, *packages: str) -> None:
+    """Raise where a command's extra is not installed.
+
+    Raises:
+        ConfigError: the first package that is missing.
+    """
+    if missing := [package for package in packages if find_spec(package) is None]:
+        raise ConfigError(f'{command} needs {missing[0]}: pip install "tutelage[{extra}]".')
 
 
 def print_json(content: Any) -> None:

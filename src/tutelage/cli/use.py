@@ -1,14 +1,12 @@
 """Commands that hand a model on: `export`, `embed`, `serve`."""
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 
-from tutelage.cli.shared import EngineKind, Json, Threshold, app, err, example, out, print_json
-from tutelage.errors import ConfigError
+from tutelage.cli.shared import EngineKind, Json, Threshold, app, err, example, out, print_json, refuse_missing
 
 
 @app.command(
@@ -39,8 +37,7 @@ def export(
     MODEL/onnx/model.onnx, and with --int8 model_int8.onnx: for `tutelage serve --engine`, Text Embeddings Inference,
     sentence-transformers' ONNX backend. What was lost stands in onnx/manifest.json and in the model's card.
     """
-    if missing := [package for package in ("onnx", "onnxruntime", "onnxscript") if find_spec(package) is None]:
-        raise ConfigError(f'export needs {missing[0]}: pip install "tutelage[onnx]".')
+    refuse_missing("export", "onnx", "onnx", "onnxruntime", "onnxscript")
     from tutelage.export.gate import gate_table
     from tutelage.export.onnx import export_onnx
     from tutelage.records.sources import data_folder, named_sets
@@ -128,8 +125,7 @@ def serve(
     The page is at http://127.0.0.1:8000/, what the routes take at /openapi.json. Ctrl-C or SIGTERM ends it once all
     that was accepted is answered. Routes, metrics and a systemd unit: docs/serving.md.
     """
-    if missing := [package for package in ("fastapi", "uvicorn", "prometheus_client") if find_spec(package) is None]:
-        raise ConfigError(f'serve needs {missing[0]}: pip install "tutelage[serve]".')
+    refuse_missing("serve", "serve", "fastapi", "uvicorn", "prometheus_client")
     from tutelage.serve.app import create_app
     from tutelage.serve.engine import load_engine
     from tutelage.serve.keys import read_key, refuse_exposure

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from tutelage.encode.encoder import encode
 from tutelage.errors import ConfigError, DataError
-from tutelage.evaluate.metrics import DEFAULT_METRICS, per_query
-from tutelage.evaluate.ranking import rank
+from tutelage.evaluate.metrics import DEFAULT_METRICS, PerQuery, per_query
+from tutelage.evaluate.ranking import Ranking, rank
 from tutelage.records.retrieval import RetrievalSet
 
 TOP = 10  # entries of each query's ranking that a result keeps
@@ -121,16 +121,22 @@ def embed_set(
     )
 
 
-def measure(encoded: EncodedSet, metrics: Sequence[str] = DEFAULT_METRICS) -> RetrievalResult:
-    """Rank the whole corpus for each query, and measure."""
+def ranked(encoded: EncodedSet, metrics: Sequence[str]) -> tuple[Ranking, dict[str, PerQuery]]:
+    """The whole corpus ranked for each query, its first ten entries kept, and the metrics of each query."""
     ranking = rank(encoded.queries, encoded.corpus, encoded.relevant, top=TOP, excluded=encoded.excluded)
     relevant = np.array([len(right) for right in encoded.relevant], dtype=float)
+    return ranking, per_query(metrics, ranking.ranks, relevant)
+
+
+def measure(encoded: EncodedSet, metrics: Sequence[str] = DEFAULT_METRICS) -> RetrievalResult:
+    """Rank the whole corpus for each query, and measure."""
+    ranking, values = ranked(encoded, metrics)
     retrieval, entries = encoded.retrieval, encoded.entries
     return RetrievalResult(
         retrieval.name,
         encoded.asked,
         [retrieval.cluster.get(query, query) for query in encoded.asked],
-        per_query(metrics, ranking.ranks, relevant),
+        values,
         dim=encoded.dim,
         top=[
             [(entries[row], score) for row, score in zip(rows, scores, strict=True) if score > -np.inf]

@@ -25,10 +25,13 @@ def complete_card(folder: Path, report: Report, recipe: str) -> None:
         recipe: the resolved recipe as YAML.
     """
     path = folder / CARD
-    card = path.read_text(encoding="utf-8")
+    path.write_text(with_part(path.read_text(encoding="utf-8"), section(report, recipe)), encoding="utf-8")
+
+
+def with_part(card: str, part: str) -> str:
+    """The card with a part of ours before the details; at its end where it has none."""
     before, anchor, after = card.partition(ANCHOR)
-    ours = section(report, recipe)
-    path.write_text(before + ours + anchor + after if anchor else card + "\n" + ours, encoding="utf-8")
+    return before + part + anchor + after if anchor else f"{card.rstrip()}\n\n{part}".lstrip()
 
 
 def section(report: Report, recipe: str) -> str:

@@ -9,10 +9,8 @@ from rich.table import Table
 from scipy.stats import kendalltau
 
 from tutelage.errors import ConfigError
-from tutelage.evaluate.metrics import per_query
-from tutelage.evaluate.ranking import rank
 from tutelage.evaluate.report import PLAIN
-from tutelage.evaluate.retrieval import TOP, EncodedSet, embed_set
+from tutelage.evaluate.retrieval import TOP, EncodedSet, embed_set, ranked
 from tutelage.records.retrieval import RetrievalSet
 from tutelage.serve.engine import Engine
 
@@ -58,10 +56,8 @@ def lost(want: EncodedSet, got: EncodedSet) -> Figures:
 
 
 def _ranked(encoded: EncodedSet) -> tuple[Figures, list[list[int]]]:
-    ranking = rank(encoded.queries, encoded.corpus, encoded.relevant, top=TOP, excluded=encoded.excluded)
-    relevant = np.array([len(right) for right in encoded.relevant], dtype=float)
-    means = {metric: float(of.mean()) for metric, of in per_query(METRICS, ranking.ranks, relevant).items()}
-    return means, ranking.rows.tolist()
+    ranking, values = ranked(encoded, METRICS)
+    return {metric: float(of.mean()) for metric, of in values.items()}, ranking.rows.tolist()
 
 
 def _tau(want: EncodedSet, got: EncodedSet, rows: Sequence[Sequence[int]]) -> float:

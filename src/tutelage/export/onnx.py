@@ -17,11 +17,11 @@ from tutelage.encode.models import load_model
 from tutelage.errors import ConfigError
 from tutelage.evaluate.report import write_json, write_text
 from tutelage.evaluate.sets import split_of
-from tutelage.export.card import ANCHOR, CARD, markdown_table
+from tutelage.export.card import CARD, markdown_table, with_part
 from tutelage.export.gate import BOUND, HEADINGS, judge, refuse_loss, rows_of, worst
 from tutelage.export.graph import inputs_of, refuse_ungraphable, write_graph
 from tutelage.export.int8 import write_int8
-from tutelage.records.checksum import of_file
+from tutelage.records.files import of_file
 from tutelage.records.retrieval import RetrievalSet
 from tutelage.records.sources import retrieval_set
 from tutelage.serve.engine import REPORT, TorchEngine, name_of, trained_dims
@@ -137,9 +137,7 @@ def tell_card(folder: Path, gate: dict[str, Any]) -> None:
     if start >= 0:
         rest = card[start + len(HEADING) :]
         card = card[:start] + (rest[rest.index("\n## ") + 1 :] if "\n## " in rest else "")
-    before, anchor, after = card.partition(ANCHOR)
-    ours = section(gate)
-    write_text(path, before + ours + anchor + after if anchor else f"{card.rstrip()}\n\n{ours}".lstrip())
+    write_text(path, with_part(card, section(gate)))
 
 
 def section(gate: dict[str, Any]) -> str:

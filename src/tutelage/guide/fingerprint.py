@@ -11,7 +11,6 @@ from jaxtyping import Int64
 from sentence_transformers import SentenceTransformer
 
 from tutelage.encode.encoder import default_prompt
-from tutelage.records.checksum import of_file as of_file
 
 Fingerprint = Mapping[str, str]  # field -> digest or plain value; two stores agree when all fields do
 

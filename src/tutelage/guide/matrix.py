@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from jaxtyping import Shaped
 
 from tutelage.errors import ConfigError, DataError
-from tutelage.guide import fingerprint as fp
+from tutelage.records.files import of_file
 from tutelage.records.tables import read_text
 from tutelage.records.texts import text_ids
 
@@ -44,7 +44,7 @@ def files_of(path: Path) -> list[Path]:
 
 def fields(path: Path) -> dict[str, str]:
     """Of the fingerprint: the files' content; their place does not count."""
-    return {"matrix": " ".join(fp.of_file(file) for file in files_of(path))}
+    return {"matrix": " ".join(of_file(file) for file in files_of(path))}
 
 
 def embed(texts: list[str], *, path: Path) -> Shaped[np.ndarray, "texts dim"]:

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tutelage.errors import DataError
+from tutelage.records.files import settle
 from tutelage.records.tables import Row, delimited_rows, jsonl_rows
 
 ENDINGS = (".csv", ".tsv", ".jsonl", ".parquet")
@@ -91,8 +92,7 @@ def writing(path: Path, columns: Sequence[str], schema: pa.Schema | None = None)
         else:
             with beside.open("w", encoding="utf-8", newline="") as file:
                 yield _text_writer(file, ending, columns, path)
-        with beside.open("rb") as written:
-            os.fsync(written.fileno())
+        settle(beside)
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)

@@ -79,7 +79,26 @@ class Stats(NamedTuple):
 
 
 @runtime_checkable
-class Index(Protocol):
+class Searched(Protocol):
+    """What finds labels: an index, or one state of it."""
+
+    def search(
+        self,
+        vectors: Float[np.ndarray, "queries dim"],
+        k: int,
+        *,
+        languages: Sequence[str] = (),
+        groups: Sequence[str] = (),
+    ) -> list[list[Hit]]:
+        """The k nearest entries of each query, best first, of these languages and ISCO groups (prefixes; none: all).
+
+        Equal scores stand in the order of language, then text, then concept.
+        """
+        ...
+
+
+@runtime_checkable
+class Index(Searched, Protocol):
     """Five methods. An upsert or delete that has returned survives a crash; a search sees one version, whole."""
 
     def build(
@@ -98,20 +117,6 @@ class Index(Protocol):
 
     def delete(self, concepts: Sequence[str]) -> int:
         """Remove all entries of these concepts; how many entries there were."""
-        ...
-
-    def search(
-        self,
-        vectors: Float[np.ndarray, "queries dim"],
-        k: int,
-        *,
-        languages: Sequence[str] = (),
-        groups: Sequence[str] = (),
-    ) -> list[list[Hit]]:
-        """The k nearest entries of each query, best first, of these languages and ISCO groups (prefixes; none: all).
-
-        Equal scores stand in the order of language, then text, then concept.
-        """
         ...
 
     def stats(self) -> Stats:

@@ -120,6 +120,14 @@ def load_engine(name: str, kind: Kind = "auto") -> Engine:
     return open_onnx(name, kind, name_of(name))
 
 
+def cut(vectors: Float[np.ndarray, "texts whole"], dim: int) -> Float[np.ndarray, "texts dim"]:
+    """The first ``dim`` numbers, scaled to length 1 again; at the whole width the vectors as they are."""
+    if dim == vectors.shape[1]:
+        return vectors
+    first = vectors[:, :dim]
+    return first / np.maximum(np.linalg.norm(first, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+
+
 def name_of(name: str) -> str:
     """What clients call a model by: the run's name for ``runs/NAME/model``, else the last part.
 

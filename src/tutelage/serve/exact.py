@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from tutelage.errors import CacheMismatch, ConfigError
+from tutelage.errors import ConfigError
 from tutelage.serve.contract import Entry, Hit, Stats
 from tutelage.serve.folder import Files, Manifest, folder_of, open_current, write_version, writing
-from tutelage.serve.snapshot import Find, Snapshot, check, entries_of, place_of, table_of
+from tutelage.serve.snapshot import Find, Snapshot, check, entries_of, place_of, refuse_width, table_of
 
 
 class Kind(NamedTuple):
@@ -73,11 +73,7 @@ class FolderIndex:
         check(entries, vectors)
         with writing(self.home):
             _, manifest, held = self._current()
-            if vectors.shape[1] != manifest["dim"]:
-                raise CacheMismatch(
-                    f"index {self.home} holds vectors {manifest['dim']} wide, these are {vectors.shape[1]}. Use its "
-                    f"own model ({manifest['fingerprint']}), or build it anew: tutelage index."
-                )
+            refuse_width(self.home, vectors, manifest["dim"], manifest["fingerprint"])
             new = {place_of(entry) for entry in entries}
             kept = [row for row, entry in enumerate(entries_of(held.table)) if place_of(entry) not in new]
             whole = _merged(held, np.array(kept, dtype=np.int64), Snapshot.of(entries, vectors))

@@ -31,10 +31,17 @@ class IndexFinder:
         return search_concepts(engine, self.index, texts, k, languages, groups)
 
     def match(
-        self, engine: Engine, texts: Sequence[str], k: int, languages: Sequence[str], groups: Sequence[str]
+        self,
+        engine: Engine,
+        texts: Sequence[str],
+        k: int,
+        languages: Sequence[str],
+        groups: Sequence[str],
+        threshold: float | None,
     ) -> list[Match]:
         """`tutelage.serve.match.Matcher`."""
-        return Matcher(engine, self.index, self.threshold).match(texts, k, languages, groups)
+        matcher = Matcher(engine, self.index, self.threshold)
+        return matcher.match(texts, k, languages, groups, threshold=threshold)
 
 
 def open_finder(place: str, engine: Engine, threshold: float) -> IndexFinder:

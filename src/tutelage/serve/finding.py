@@ -36,9 +36,15 @@ class Finder(Protocol):
         ...
 
     def match(
-        self, engine: Engine, texts: Sequence[str], k: int, languages: Sequence[str], groups: Sequence[str]
+        self,
+        engine: Engine,
+        texts: Sequence[str],
+        k: int,
+        languages: Sequence[str],
+        groups: Sequence[str],
+        threshold: float | None,
     ) -> list[Match]:
-        """What each text means."""
+        """What each text means; ``threshold``: of this call, default: the finder's own."""
         ...
 
 

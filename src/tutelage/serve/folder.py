@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from tutelage.errors import ConfigError, DataError
-from tutelage.guide.fingerprint import of_file
+from tutelage.records.files import of_file, settle
 from tutelage.serve.contract import Entry
 from tutelage.serve.snapshot import Snapshot
 
@@ -150,7 +150,7 @@ def write_version(home: Path, snapshot: Snapshot, told: Manifest, files: Files) 
         write(work / name, snapshot.vectors)
     written = {}
     for path in sorted(work.iterdir()):
-        _settle(path)
+        settle(path)
         written[path.name] = {"bytes": path.stat().st_size, "sha256": of_file(path)}
     whole = {
         "format": FORMAT,
@@ -162,12 +162,12 @@ def write_version(home: Path, snapshot: Snapshot, told: Manifest, files: Files) 
         "files": written,
     }
     _write(work / MANIFEST, json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
-    _settle(work)
+    settle(work)
     os.replace(work, folder)
-    _settle(folder.parent)
+    settle(folder.parent)
     _write(home / f".{CURRENT}", f"{number}\n")
     os.replace(home / f".{CURRENT}", home / CURRENT)
-    _settle(home)
+    settle(home)
     _remove_old(home, number)
     return number
 
@@ -182,16 +182,7 @@ def _write_vectors(path: Path, vectors: np.ndarray) -> None:
 
 def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
-    _settle(path)
-
-
-def _settle(path: Path) -> None:
-    """Wait until a file's content, or a folder's list of names, is on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    settle(path)
 
 
 def _remove_old(home: Path, number: int) -> None:

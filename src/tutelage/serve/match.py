@@ -31,9 +31,9 @@ class Matcher:
     """
 
     def __init__(self, engine: Engine, index: Index, threshold: float = THRESHOLD) -> None:
-        pair(engine, index)
+        held = pair(engine, index)
         self.engine, self.index, self.threshold = engine, index, threshold
-        learned = index.stats().notes.get("calibration")
+        learned = held.notes.get("calibration")
         self._calibration = Calibration(**learned) if learned else None
 
     @property

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tutelage.errors import CacheMismatch, ConfigError
-from tutelage.records.checksum import of_file
+from tutelage.records.files import of_file, settle
 
 FOLDER, MANIFEST, TOKENIZER = "onnx", "manifest.json", "tokenizer.json"
 GRAPHS = {"onnx": "model.onnx", "onnx-int8": "model_int8.onnx"}  # kind of engine -> its graph
@@ -110,19 +110,11 @@ def replacing(model: Path) -> Iterator[Path]:
     try:
         yield beside
         for path in [*beside.iterdir(), beside]:
-            _flush(path)
+            settle(path)
         if place.exists():
             os.rename(place, old)
         os.rename(beside, place)
-        _flush(model)
+        settle(model)
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-
-
-def _flush(path: Path) -> None:
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)

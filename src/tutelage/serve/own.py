@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tutelage.errors import ConfigError
 from tutelage.records.texts import canonical
-from tutelage.serve.contract import ConceptHit, Match
+from tutelage.serve.contract import ConceptHit
 from tutelage.serve.errors import Refused
 from tutelage.serve.finding import Finder, Finding
 from tutelage.serve.limits import check_texts
@@ -81,11 +81,12 @@ def routes(served: Served, finding: Finding) -> APIRouter:
         wanted = [*dict.fromkeys(text for each in body.texts if (text := canonical(each)))]
         encoded = await served.encode(request, wanted, param="texts") if wanted else None
         vectors = dict(zip(wanted, encoded.vectors, strict=True)) if encoded else {}
-        work = finding.run(lambda engine: index.match(engine, body.texts, body.k, body.languages, body.groups), vectors)
+        asked = body.texts, body.k, body.languages, body.groups, body.threshold
+        work = finding.run(lambda engine: index.match(engine, *asked), vectors)
         results = [
             {
                 "text": found.text,
-                "known": found.known if body.threshold is None else _believed(found, body.threshold),
+                "known": found.known,
                 "confidence": found.confidence,
                 "concepts": [_concept(hit) for hit in found.concepts],
             }
@@ -125,10 +126,6 @@ def routes(served: Served, finding: Finding) -> APIRouter:
         return answered(served.report)
 
     return router
-
-
-def _believed(found: Match, threshold: float) -> bool:
-    return bool(found.concepts) and found.confidence >= threshold
 
 
 def _concept(hit: ConceptHit) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tutelage.errors import CacheMismatch, ConfigError
-from tutelage.serve.contract import Index
+from tutelage.serve.contract import Index, Stats
 from tutelage.serve.engine import Engine
 from tutelage.serve.exact import EXACT, FolderIndex
 from tutelage.serve.faiss_index import FLAT_NAME, GRAPH_NAME, faiss_index
@@ -50,8 +50,8 @@ def new_index(place: str | Path, kind: str = EXACT.name) -> Index:
     return _in_folder(Path(place), kind)
 
 
-def pair(engine: Engine, index: Index) -> None:
-    """Make sure that an engine's vectors may be compared with an index's.
+def pair(engine: Engine, index: Index) -> Stats:
+    """The index in figures, once it is sure that an engine's vectors may be compared with its own.
 
     Raises:
         CacheMismatch: the index was built with another model.
@@ -62,6 +62,7 @@ def pair(engine: Engine, index: Index) -> None:
             f"the index holds vectors of model {held.notes.get('model', '?')} ({held.fingerprint}), this is "
             f"{engine.name} ({engine.fingerprint}). Use that model, or build the index anew: tutelage index."
         )
+    return held
 
 
 def _is_address(place: str | Path) -> bool:

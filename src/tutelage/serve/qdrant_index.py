@@ -16,11 +16,11 @@ from uuid import NAMESPACE_URL, uuid5
 import numpy as np
 from jaxtyping import Float
 
-from tutelage.errors import CacheMismatch, ConfigError
+from tutelage.errors import ConfigError
 from tutelage.serve.contract import Entry, Hit, Stats
 from tutelage.serve.nearest import dots, rounding
 from tutelage.serve.settled import MORE
-from tutelage.serve.snapshot import check, check_queries, place_of
+from tutelage.serve.snapshot import check, check_queries, place_of, refuse_width
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -110,11 +110,7 @@ class QdrantIndex:
         """
         check(entries, vectors)
         told = self._told()
-        if vectors.shape[1] != told["dim"]:
-            raise CacheMismatch(
-                f"index {self.name} holds vectors {told['dim']} wide, these are {vectors.shape[1]}. Use its own model "
-                f"({told['fingerprint']}), or build it anew: tutelage index."
-            )
+        refuse_width(self.name, vectors, told["dim"], told["fingerprint"])
         self._add(self.name, entries, vectors)
         self._next(told)
 

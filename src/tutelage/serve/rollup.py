@@ -1,32 +1,15 @@
 """From labels to concepts: each concept stands where its best label stands."""
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
-from tutelage.serve.contract import ConceptHit, Hit, Index
+from tutelage.serve.contract import ConceptHit, Hit, Index, Searched
 from tutelage.serve.engine import Engine
 from tutelage.serve.places import pair
 
 LABELS_EACH = 4  # fetched for each concept at first
-
-
-@runtime_checkable
-class Searched(Protocol):
-    """What finds labels: an `Index`, or one state of it."""
-
-    def search(
-        self,
-        vectors: Float[np.ndarray, "queries dim"],
-        k: int,
-        *,
-        languages: Sequence[str] = (),
-        groups: Sequence[str] = (),
-    ) -> list[list[Hit]]:
-        """As `Index.search`."""
-        ...
 
 
 def search_concepts(

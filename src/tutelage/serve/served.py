@@ -12,7 +12,7 @@ from pydantic_core import to_json
 
 from tutelage.serve.access import NOTES
 from tutelage.serve.batching import Batcher, Encoded
-from tutelage.serve.engine import Engine
+from tutelage.serve.engine import Engine, cut
 from tutelage.serve.errors import GONE, Refused
 from tutelage.serve.finding import Finder
 from tutelage.serve.limits import Limits, check_texts
@@ -84,8 +84,7 @@ def narrowed(
             f"dimensions: the model was not trained for vectors {dim} wide. Trained: {trained}.",
             param="dimensions",
         )
-    cut = vectors[:, :dim]
-    return cut / np.maximum(np.linalg.norm(cut, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    return cut(vectors, dim)
 
 
 def answered(content: Any, encoded: Encoded | None = None) -> Response:

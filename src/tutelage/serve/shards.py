@@ -18,8 +18,8 @@ import pyarrow.parquet
 from jaxtyping import Float
 
 from tutelage.errors import CacheMismatch, ConfigError, DataError
-from tutelage.records.checksum import of_file
-from tutelage.serve.engine import Engine
+from tutelage.records.files import of_file, settle
+from tutelage.serve.engine import Engine, cut
 from tutelage.serve.table import TextTable, metadata_of, open_table
 
 VECTOR = "vector"
@@ -185,8 +185,7 @@ def _write(
             column = pa.FixedSizeListArray.from_arrays(flat, about["dim"])
             writer.write_batch(pa.RecordBatch.from_arrays([*batch.columns, column], schema=schema))
             start += len(batch)
-    with (beside / "shard.parquet").open("rb") as file:
-        os.fsync(file.fileno())
+    settle(beside / "shard.parquet")
     return told
 
 
@@ -198,14 +197,6 @@ def _within(table: TextTable, span: tuple[int, int]) -> Iterator[pa.RecordBatch]
         if low < high:
             yield batch.slice(low, high - low)
         at += len(batch)
-
-
-def cut(vectors: Float[np.ndarray, "texts whole"], dim: int) -> Float[np.ndarray, "texts dim"]:
-    """The first ``dim`` numbers, scaled to length 1 again; at the whole width the vectors as they are."""
-    if dim == vectors.shape[1]:
-        return vectors
-    first = vectors[:, :dim]
-    return first / np.maximum(np.linalg.norm(first, axis=1, keepdims=True), np.finfo(np.float32).tiny)
 
 
 def _scale(vectors: np.ndarray) -> float:

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Bool, Float
 
-from tutelage.errors import DataError
+from tutelage.errors import CacheMismatch, DataError
 from tutelage.serve.contract import Entry, Hit
 from tutelage.serve.nearest import Found, Rows, Scores, nearest
 
@@ -159,6 +159,19 @@ def check(entries: Sequence[Entry], vectors: Float[np.ndarray, "entries dim"]) -
         raise DataError(
             f"index: the vector of entry {int(off[0])} ('{entries[int(off[0])].text[:40]}') is not of length 1. "
             "Normalise the vectors; an engine's are."
+        )
+
+
+def refuse_width(index: object, vectors: Float[np.ndarray, "entries dim"], dim: int, fingerprint: str) -> None:
+    """Raise where vectors that come to an index are not as wide as those that it holds.
+
+    Raises:
+        CacheMismatch: they are of another width.
+    """
+    if vectors.shape[1] != dim:
+        raise CacheMismatch(
+            f"index {index} holds vectors {dim} wide, these are {vectors.shape[1]}. Use its own model ({fingerprint}), "
+            "or build it anew: tutelage index."
         )
 
 
