@@ -32,6 +32,7 @@ POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 THRESHOLD = 0.5
+LEARNED = "Software"  # a text with this word has a training pair
 LONGEST = 200  # letters that are read of a text
 LANGUAGES = ("en", "de", "es", "tr")
 HOSTILE = Entry("<img src=x onerror=alert(1)>", "sample:hostile", "0000.0", "<b>bold</b>", "0000", "en")
@@ -70,7 +71,10 @@ class Letters:
                     "score": float(scores[place]), "matched": {"text": entry.text, "language": entry.language},
                 }  # fmt: skip
         best = next(iter(found.values()))["score"] if found else 0.0
-        return {"text": text, "known": best >= THRESHOLD, "confidence": best, "concepts": list(found.values())}
+        return {
+            "text": text, "known": best >= THRESHOLD, "confidence": best, "concepts": list(found.values()),
+            "learned": [{"anchor": HOSTILE.text, "positive": text, "score": best}] if LEARNED in text else [],
+        }  # fmt: skip
 
 
 @cache
@@ -110,7 +114,7 @@ class Canned:
         self.gates: dict[str, threading.Event] = {}  # a text -> it is answered only when this is set
         self.refusals: list[tuple[int, dict[str, str]]] = []  # status and headers of the next matches
         self.key = ""
-        self.has_index = self.has_report = True
+        self.has_index = self.has_report = self.calibrated = True
 
     def texts(self) -> list[list[str]]:
         return [body["texts"] for body in self.asked]
@@ -135,8 +139,8 @@ class Canned:
             "concepts": len({entry.concept for entry in entries}),
         }  # fmt: skip
         return {
-            "model": "demo", "dim": 384, "dims": [384], "threshold": THRESHOLD, "report": self.has_report,
-            "index": index if self.has_index else None,
+            "model": "demo", "dim": 384, "dims": [384], "threshold": THRESHOLD, "calibrated": self.calibrated,
+            "report": self.has_report, "index": index if self.has_index else None,
         }  # fmt: skip
 
     async def match(self, request: Request) -> Response:

@@ -24,6 +24,25 @@ def test_a_german_title_finds_its_concept_and_says_why(visit: Any) -> None:
     assert len(labels) == len(set(labels)) == 10, "one line a concept"
 
 
+def test_the_nearest_training_pairs_stand_below_as_text(visit: Any) -> None:
+    page = visit()
+    search(page, "Softwareentwicklerin")
+    until(page, f"{HOSTILE.text} means Softwareentwicklerin 1.00", "#pairs li")
+    assert page.locator("#learned").is_visible()
+    search(page, "Koch")
+    until(page, "Koch", "#results li q")
+    assert page.locator("#learned").is_hidden()
+
+
+def test_a_mere_score_is_not_called_a_confidence(visit: Any, server: Canned) -> None:
+    server.calibrated = False
+    page = visit()
+    search(page, "Softwareentwicklerin")
+    until(page, "The first scores 100 %", "#search-status")
+    search(page, "qqq")
+    until(page, "Unknown: a score of", "#search-status")
+
+
 def test_typing_asks_once_when_it_pauses(chromium: Any, server: Canned) -> None:
     page = chromium.new_page()
     page.clock.install(time=0)

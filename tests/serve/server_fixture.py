@@ -55,7 +55,7 @@ class FakeEngine:
 class FakeFinder:
     """Brute force over a few labels."""
 
-    threshold = 0.5
+    threshold, calibrated = 0.5, True
 
     def stats(self) -> Stats:
         return Stats(
@@ -110,7 +110,7 @@ async def ask(
     pieces = [content[i : i + size] for i in range(0, len(content), size)] or [b""]
     waiting = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
     waiting[-1]["more_body"] = False
-    named = {"content-type": "application/json", **(headers or {})}
+    named = {"host": "127.0.0.1", "content-type": "application/json", **(headers or {})}
     scope = {
         "type": "http", "method": method, "path": path, "raw_path": path.encode("utf-8", "replace"),
         "query_string": b"", "http_version": "1.1", "scheme": "http", "root_path": "", "client": ("127.0.0.1", 1),

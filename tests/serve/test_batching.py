@@ -112,6 +112,20 @@ def test_a_round_takes_its_room_and_no_more():
     assert len(calls[0]) == batching.LEAST_ROUND // 5
 
 
+def test_a_request_cut_by_a_rounds_room_is_first_in_the_next():
+    asked = [[f"text number {20 * request + i}" for i in range(20)] for request in range(12)]  # 100 tokens each
+
+    async def scenario(batcher):
+        tasks = await held(batcher, *asked)
+        batcher.engine.gate.set()
+        await asyncio.gather(*tasks)
+        return batcher.engine.calls
+
+    calls = run(scenario)
+    assert len(calls) > 2, "no request was cut"
+    assert [text for call in calls[1:] for text in call] == [text for texts in asked for text in texts]
+
+
 def test_rooms_follow_the_measured_speed():
     batcher = Batcher(FakeEngine(), 1)
     assert batcher.room == batching.LEAST_ROUND

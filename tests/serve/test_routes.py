@@ -9,6 +9,7 @@ import pytest
 from server_fixture import ENTRIES, FakeEngine, fake_app, requests
 
 from tutelage.errors import ConfigError
+from tutelage.serve.learned import Learned
 from tutelage.serve.own import read_worst
 
 HEADER = "x-tutelage-truncated"
@@ -219,6 +220,20 @@ def test_match_believes_by_the_index_or_by_the_clients_threshold():
     assert lax.json()["results"][1]["known"] is (confidence >= 0)
 
 
+def test_a_match_shows_what_was_learned_nearest_to_it():
+    learned = Learned(FakeEngine(), [("nurse", "RN"), ("RN", "nurse"), ("cook", "chef"), ("cook", "kitchen chef")])
+    assert len(learned) == 5
+    body = {"texts": [" nurse", "", "kitchen chef"]}
+    nurse, empty, chef = post("/v1/match", body, learned=learned).json()["results"]
+    assert nurse["learned"][0] == {"anchor": "nurse", "positive": "RN", "score": pytest.approx(1, abs=1e-6)}
+    assert ("RN", "nurse") not in {(pair["anchor"], pair["positive"]) for pair in nurse["learned"]}
+    assert empty["learned"] == []
+    assert (chef["learned"][0]["anchor"], chef["learned"][0]["positive"]) == ("kitchen chef", "cook")
+    scores = [pair["score"] for pair in chef["learned"]]
+    assert scores == sorted(scores, reverse=True)
+    assert post("/v1/match", body).json()["results"][0]["learned"] == []
+
+
 def test_texts_of_a_search_go_through_the_queue_once():
     engine = FakeEngine()
     post("/v1/match", {"texts": ["nurse", "nurse", "cook"]}, engine=engine)
@@ -246,13 +261,13 @@ def test_without_an_index_and_a_report_their_routes_say_how_to_have_them():
     )
     assert [openai_error(each)["code"] for each in (search, match, worst)] == ["no_index", "no_index", "no_report"]
     assert about.json() == {
-        "model": "fake", "dim": 8, "dims": [8, 4], "threshold": None, "index": None, "report": False
+        "model": "fake", "dim": 8, "dims": [8, 4], "threshold": None, "calibrated": None, "index": None, "report": False
     }  # fmt: skip
 
 
 def test_about_tells_of_the_index():
     found = get("/v1/about").json()
-    assert found["threshold"] == 0.5
+    assert (found["threshold"], found["calibrated"]) == (0.5, True)
     assert found["index"]["languages"] == {"de": 2, "en": 2}
 
 

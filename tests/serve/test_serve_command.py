@@ -33,7 +33,7 @@ def model(tmp_path_factory):
 def listening(monkeypatch):
     """What would be served, and where."""
     seen = []
-    monkeypatch.setattr("tutelage.serve.running.run", lambda *given: seen.append(given))
+    monkeypatch.setattr("tutelage.serve.running.listen", lambda *given: seen.append(given))
     monkeypatch.delenv("TUTELAGE_API_KEY", raising=False)
     return seen
 
@@ -59,6 +59,31 @@ def test_a_model_and_its_index_are_served(tutelage, model, listening, tmp_path):
     found = about.json()
     assert (found["model"], found["dim"], found["threshold"]) == ("tiny", 16, 0.5)
     assert set(found["index"]["languages"]) == {"en", "de"}
+
+
+def test_a_run_brings_what_it_learned_and_its_worst_queries(tutelage, model, listening, tmp_path):
+    run = tmp_path / "run"
+    assert tutelage(
+        "train", "demo_sample", "--set", f"output={run}", "--set", f"model.name={model}", "--set", "guide.name=null",
+        "--set", "training.max_steps=1", "--set", "training.precision=fp32",
+    ) == 0  # fmt: skip
+    assert tutelage("index", run / "model", "sample:en", tmp_path / "labels") == 0
+    assert tutelage("serve", run / "model", "--index", tmp_path / "labels", "--run", run) == 0
+    ((app, _, _),) = listening
+    held_out, worst = requests(app, ("POST", "/v1/match", {"texts": ["software developer"]}), ("GET", "/v1/worst"))
+    assert len(held_out.json()["results"][0]["learned"]) > 0
+    assert worst.json()["sets"].keys() == {"sample-heldout:en"}
+
+
+def test_a_server_without_a_key_answers_to_its_own_names_alone(tutelage, model, listening):
+    assert tutelage("serve", model) == 0
+    assert tutelage("serve", model, "--allow-anonymous") == 0
+    (own, _, _), (anyone, _, _) = listening
+    for host, status in (("127.0.0.1:8000", 200), ("localhost", 200), ("[::1]:8000", 200), ("evil.example", 400)):
+        (answer,) = requests(own, ("GET", "/health"), headers={"host": host})
+        assert answer.status == status, host
+    (answer,) = requests(anyone, ("GET", "/health"), headers={"host": "evil.example"})
+    assert answer.status == 200
 
 
 def test_another_models_index_is_refused_at_once(tutelage, model, listening, tmp_path, capsys):

@@ -6,7 +6,18 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from tutelage.cli.shared import EngineKind, Json, Threshold, app, err, example, out, print_json, refuse_missing
+from tutelage.cli.shared import (
+    DataFolder,
+    EngineKind,
+    Json,
+    Threshold,
+    app,
+    err,
+    example,
+    out,
+    print_json,
+    refuse_missing,
+)
 
 
 @app.command(
@@ -98,7 +109,7 @@ def embed(
 @app.command(
     epilog=example(
         "tutelage serve runs/demo/model --index labels",
-        "tutelage serve runs/demo/model --index labels --report runs/demo/report.json --port 8080",
+        "tutelage serve runs/demo/model --index labels --run runs/demo --port 8080",
         "TUTELAGE_API_KEY=... tutelage serve runs/demo/model --host 0.0.0.0 --engine onnx-int8",
     )
 )
@@ -107,14 +118,19 @@ def serve(
     place: Annotated[
         str | None, typer.Option("--index", help="Built by: tutelage index. For search and match.")
     ] = None,
-    report: Annotated[Path | None, typer.Option(help="A run's report.json: its worst queries on the page.")] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="The model's run: what it learned nearest to a title, and its worst queries.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Another report.json, for its worst queries alone.")] = None,
     host: Annotated[str, typer.Option(help="Address to listen at. Beyond this machine a key is needed.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8000,
     engine: EngineKind = "auto",
     threshold: Threshold = 0.5,
     key_file: Annotated[Path | None, typer.Option(help="A file with the key. Default: $TUTELAGE_API_KEY.")] = None,
+    data: DataFolder = None,
     allow_anonymous: Annotated[
-        bool, typer.Option("--allow-anonymous", help="Listen beyond this machine without a key.")
+        bool,
+        typer.Option("--allow-anonymous", help="Without a key, listen beyond this machine and answer to any Host."),
     ] = False,
     max_body: Annotated[int, typer.Option(min=1, help="Bytes of a request.")] = 8 * 2**20,
     max_texts: Annotated[int, typer.Option(min=1, help="Texts of a request.")] = 2048,
@@ -123,19 +139,24 @@ def serve(
     """Serve a model: OpenAI's and Text Embeddings Inference's routes, search and match over an index, and a page.
 
     The page is at http://127.0.0.1:8000/, what the routes take at /openapi.json. Ctrl-C or SIGTERM ends it once all
-    that was accepted is answered. Routes, metrics and a systemd unit: docs/serving.md.
+    that was accepted is answered. --run reads that run's training data again and embeds it before the server starts.
+    Routes, metrics and a systemd unit: docs/serving.md.
     """
     refuse_missing("serve", "serve", "fastapi", "uvicorn", "prometheus_client")
+    from tutelage.evaluate.report import REPORT
     from tutelage.serve.app import create_app
     from tutelage.serve.engine import load_engine
-    from tutelage.serve.keys import read_key, refuse_exposure
+    from tutelage.serve.keys import read_key, refuse_exposure, trusted_hosts
+    from tutelage.serve.learned import Learned
     from tutelage.serve.limits import Limits
     from tutelage.serve.own import read_worst
-    from tutelage.serve.running import run
+    from tutelage.serve.running import listen
 
     key = read_key(key_file)
     refuse_exposure(host, key, allow_anonymous)
+    report = report or (run and run / REPORT)
     worst = read_worst(report) if report else None
+    pairs = _training_pairs(run, data) if run else None
     loaded = load_engine(model, engine)
     finder = None
     if place:
@@ -143,4 +164,17 @@ def serve(
 
         finder = open_finder(place, loaded, threshold)
     limits = Limits(body_bytes=max_body, texts=max_texts, queue_tokens=max_queue)
-    run(create_app(loaded, finder=finder, report=worst, key=key, limits=limits), host, port)
+    learned = Learned(loaded, pairs, "training pairs") if pairs else None
+    hosts = trusted_hosts(host, key, allow_anonymous)
+    served = create_app(loaded, finder=finder, report=worst, learned=learned, key=key, hosts=hosts, limits=limits)
+    listen(served, host, port)
+
+
+def _training_pairs(run: Path, data: Path | None) -> list[tuple[str, str]]:
+    """The pairs that a run was trained on, read as it read them."""
+    from tutelage.records.sources import data_folder
+    from tutelage.train.recipe import load_recipe
+    from tutelage.train.run import RECIPE, prepare
+
+    sets = prepare(load_recipe(run / RECIPE), data_folder(data), overwrite=True).train
+    return [pair for rows in sets.values() for pair in zip(rows["anchor"], rows["positive"], strict=True)]

@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
@@ -20,6 +21,7 @@ from tutelage.serve.engine import Engine
 from tutelage.serve.errors import handle_errors
 from tutelage.serve.finding import Finder, Finding
 from tutelage.serve.keys import KeyCheck
+from tutelage.serve.learned import Learned
 from tutelage.serve.limits import BodyLimit, Limits
 from tutelage.serve.metrics import Metrics
 from tutelage.serve.served import Served
@@ -32,7 +34,9 @@ def create_app(
     *,
     finder: Finder | None = None,
     report: Mapping[str, Any] | None = None,
+    learned: Learned | None = None,
     key: str | None = None,
+    hosts: Sequence[str] = ("*",),
     limits: Limits | None = None,
     page: Path = PAGE,
 ) -> FastAPI:
@@ -42,7 +46,9 @@ def create_app(
         engine: what embeds.
         finder: an index, for ``/v1/search`` and ``/v1/match``.
         report: worst queries of a run, `tutelage.serve.own.read_worst`.
+        learned: training pairs, of which ``/v1/match`` gives the nearest.
         key: bearer key that is asked for; none: none.
+        hosts: names under which it answers, others are 400; default: any (`tutelage.serve.keys.trusted_hosts`).
         limits: bounds of requests and queues; default: `Limits`.
         page: a folder of static files for ``/``.
 
@@ -53,7 +59,7 @@ def create_app(
     limits = limits or Limits()
     batcher = Batcher(engine, limits.queue_tokens)
     finding = Finding(batcher, limits.searches)
-    served = Served(engine, batcher, Metrics(batcher), limits, finder, report)
+    served = Served(engine, batcher, Metrics(batcher), limits, finder, report, learned)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -73,6 +79,7 @@ def create_app(
         lifespan=lifespan,
         middleware=[
             Middleware(Access, metrics=served.metrics),
+            Middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False),
             Middleware(KeyCheck, key=key),
             Middleware(BodyLimit, body_bytes=limits.body_bytes),
         ],

@@ -179,7 +179,7 @@ class Batcher:
         return min(max(math.ceil(self.queued / speed), 1), LONGEST_WAIT) if speed else 1
 
     def _take(self) -> list[Part]:
-        """The next round: chunks of the requests in turn, until its room is used."""
+        """The next round: chunks of the requests in turn, until its room is used. Who got a part of a chunk is next."""
         parts: list[Part] = []
         room = self.room
         while self._waiting:
@@ -194,9 +194,12 @@ class Batcher:
             parts.append(Part(ask, ask.taken, stop))
             ask.taken, room = stop, room - spent
             self.queued -= spent
-            self._waiting.popleft()
-            if stop < len(ask.texts):
-                self._waiting.append(ask)
+            if ask.taken == len(ask.texts):
+                self._waiting.popleft()
+            elif parts[-1].stop - parts[-1].start == CHUNK:
+                self._waiting.rotate(-1)
+            else:
+                break
         return parts
 
     async def _work(self) -> None:

@@ -17,8 +17,8 @@ class IndexFinder:
         create_app(engine, finder=open_finder("labels", engine, threshold=0.5))
     """
 
-    def __init__(self, index: Index, threshold: float):
-        self.index, self.threshold = index, threshold
+    def __init__(self, index: Index, threshold: float, *, calibrated: bool):
+        self.index, self.threshold, self.calibrated = index, threshold, calibrated
 
     def stats(self) -> Stats:
         """The index in figures."""
@@ -52,5 +52,5 @@ def open_finder(place: str, engine: Engine, threshold: float) -> IndexFinder:
         CacheMismatch: it was built with another model.
     """
     index = open_index(place)
-    Matcher(engine, index, threshold)  # refuses another model's index now, not at the first request
-    return IndexFinder(index, threshold)
+    matcher = Matcher(engine, index, threshold)  # refuses another model's index now, not at the first request
+    return IndexFinder(index, threshold, calibrated=matcher.calibrated)

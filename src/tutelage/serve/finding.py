@@ -20,10 +20,12 @@ T = TypeVar("T")
 class Finder(Protocol):
     """An index with what makes concepts and matches of its hits.
 
-    ``threshold`` is the confidence below which a match is not believed.
+    ``threshold`` is the confidence below which a match is not believed; ``calibrated`` tells whether confidences are
+    chances or mere scores.
     """
 
     threshold: float
+    calibrated: bool
 
     def stats(self) -> Stats:
         """The index in figures."""

@@ -46,6 +46,19 @@ def refuse_exposure(host: str, key: str | None, allow_anonymous: bool) -> None:
         )
 
 
+def trusted_hosts(host: str, key: str | None, allow_anonymous: bool) -> list[str]:
+    """The names under which a server answers: any with a key; else only this machine's own.
+
+    A web page of elsewhere can point its name at 127.0.0.1 and ask what answers there (DNS rebinding).
+
+    >>> trusted_hosts("127.0.0.1", None, False)
+    ['localhost', '127.0.0.1', '[::1]']
+    """
+    if key is not None or allow_anonymous:
+        return ["*"]
+    return [*dict.fromkeys(["localhost", "127.0.0.1", "[::1]", host])]
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine reaches the address.
 

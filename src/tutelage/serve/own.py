@@ -1,18 +1,22 @@
 """Our routes: search and match over an index, and what the page needs at its start."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 from fastapi import APIRouter, Request, Response
+from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tutelage.errors import ConfigError
 from tutelage.records.texts import canonical
-from tutelage.serve.contract import ConceptHit
+from tutelage.serve.contract import ConceptHit, Match
+from tutelage.serve.engine import Engine
 from tutelage.serve.errors import Refused
 from tutelage.serve.finding import Finder, Finding
+from tutelage.serve.learned import Learned, LearnedPair
 from tutelage.serve.limits import check_texts
 from tutelage.serve.served import Served, answered, unless_gone
 
@@ -75,24 +79,19 @@ def routes(served: Served, finding: Finding) -> APIRouter:
 
     @router.post("/v1/match")
     async def match(request: Request, body: MatchRequest) -> Response:
-        """What each text means, and how much that is to be believed."""
+        """What each text means, how much that is to be believed, and what was learned nearest to it."""
         index = finder(body.k)
         check_texts(body.texts, served.limits, "texts")
         wanted = [*dict.fromkeys(text for each in body.texts if (text := canonical(each)))]
         encoded = await served.encode(request, wanted, param="texts") if wanted else None
         vectors = dict(zip(wanted, encoded.vectors, strict=True)) if encoded else {}
         asked = body.texts, body.k, body.languages, body.groups, body.threshold
-        work = finding.run(lambda engine: index.match(engine, *asked), vectors)
-        results = [
-            {
-                "text": found.text,
-                "known": found.known,
-                "confidence": found.confidence,
-                "concepts": [_concept(hit) for hit in found.concepts],
-            }
-            for found in await unless_gone(request, work)
-        ]
-        return answered({"results": results}, encoded)
+
+        def matched(engine: Engine) -> list[dict[str, Any]]:
+            pairs = _learned(served.learned, vectors)
+            return [_match(found, pairs.get(canonical(found.text), [])) for found in index.match(engine, *asked)]
+
+        return answered({"results": await unless_gone(request, finding.run(matched, vectors))}, encoded)
 
     @router.get("/v1/about")
     async def about() -> Response:
@@ -113,6 +112,7 @@ def routes(served: Served, finding: Finding) -> APIRouter:
                 "dim": engine.dims[0],
                 "dims": engine.dims,
                 "threshold": served.finder.threshold if served.finder else None,
+                "calibrated": served.finder.calibrated if served.finder else None,
                 "index": index,
                 "report": served.report is not None,
             }
@@ -126,6 +126,23 @@ def routes(served: Served, finding: Finding) -> APIRouter:
         return answered(served.report)
 
     return router
+
+
+def _learned(learned: Learned | None, vectors: Mapping[str, Float[np.ndarray, " dim"]]) -> dict[str, list[LearnedPair]]:
+    """The nearest training pairs of each text."""
+    if learned is None or not vectors:
+        return {}
+    return dict(zip(vectors, learned.nearest(np.stack([*vectors.values()])), strict=True))
+
+
+def _match(found: Match, pairs: Sequence[LearnedPair]) -> dict[str, Any]:
+    return {
+        "text": found.text,
+        "known": found.known,
+        "confidence": found.confidence,
+        "concepts": [_concept(hit) for hit in found.concepts],
+        "learned": [pair._asdict() for pair in pairs],
+    }
 
 
 def _concept(hit: ConceptHit) -> dict[str, Any]:

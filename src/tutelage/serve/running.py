@@ -30,7 +30,7 @@ def configured(app: FastAPI, host: str, port: int) -> Server:
     )  # fmt: skip
 
 
-def run(app: FastAPI, host: str, port: int) -> None:
+def listen(app: FastAPI, host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again once all is finished

@@ -15,6 +15,7 @@ from tutelage.serve.batching import Batcher, Encoded
 from tutelage.serve.engine import Engine, cut
 from tutelage.serve.errors import GONE, Refused
 from tutelage.serve.finding import Finder
+from tutelage.serve.learned import Learned
 from tutelage.serve.limits import Limits, check_texts
 from tutelage.serve.metrics import Metrics
 
@@ -24,7 +25,8 @@ TRUNCATED = "x-tutelage-truncated"  # header: how many texts were cut at the mod
 
 @dataclass
 class Served:
-    """A server's parts. ``report`` is what `tutelage.serve.own.worst_of` made of a run's report."""
+    """A server's parts. ``report`` is what `tutelage.serve.own.worst_of` made of a run's report, ``learned`` the pairs
+    that the model was trained on."""
 
     engine: Engine
     batcher: Batcher
@@ -32,6 +34,7 @@ class Served:
     limits: Limits
     finder: Finder | None = None
     report: Mapping[str, Any] | None = None
+    learned: Learned | None = None
     warm: bool = field(default=False, init=False)
 
     async def encode(

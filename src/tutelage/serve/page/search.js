@@ -9,7 +9,7 @@ const DEBOUNCE_MS = 250;
 const SLOW_MS = 1500;
 const RESULTS = 10;
 
-export function startSearch({ index, threshold }) {
+export function startSearch({ index, threshold, calibrated }) {
   const [form, query, results, status, trouble] =
     ["search-form", "query", "results", "search-status", "search-trouble"].map(byId);
   let running = new AbortController();
@@ -25,7 +25,7 @@ export function startSearch({ index, threshold }) {
     const slow = setTimeout(() => { status.textContent = "The server is slow; still waiting for it."; }, SLOW_MS);
     try {
       const answer = await ask("v1/match", { texts: [text], k: RESULTS, ...filter() }, signal);
-      if (!signal.aborted) show(answer.results[0], threshold, answer.truncated);
+      if (!signal.aborted) show(answer.results[0], { threshold, calibrated }, answer.truncated);
     } catch (fault) {
       if (signal.aborted) return;
       clear();
@@ -46,6 +46,7 @@ export function startSearch({ index, threshold }) {
   function clear() {
     results.replaceChildren();
     results.removeAttribute("aria-busy");
+    byId("learned").hidden = true;
     status.textContent = "";
   }
 
@@ -83,16 +84,20 @@ function walk(event, query, results) {
   next?.focus();
 }
 
-function show({ known, confidence, concepts }, threshold, truncated) {
+function show({ known, confidence, concepts, learned }, { threshold, calibrated }, truncated) {
   byId("results").replaceChildren(...concepts.map(result));
+  byId("learned").hidden = !learned.length;
+  byId("pairs").replaceChildren(...learned.map(pair));
   const status = byId("search-status");
   if (!concepts.length) {
     status.textContent = "Nothing found among these languages and groups. Choose more of them, or none for all.";
     return;
   }
   const verdict = known
-    ? make("span", { class: "believed" }, `✓ The first is right with a confidence of ${percent(confidence)}.`)
-    : make("span", { class: "unsure" }, `? Unknown: a confidence of ${percent(confidence)}`
+    ? make("span", { class: "believed" }, calibrated
+      ? `✓ The first is right with a confidence of ${percent(confidence)}.`
+      : `✓ The first scores ${percent(confidence)}. This index has too few labels to say how often that is right.`)
+    : make("span", { class: "unsure" }, `? Unknown: a ${calibrated ? "confidence" : "score"} of ${percent(confidence)}`
       + `${threshold === null ? "" : `, under ${percent(threshold)}`}. These are suggestions.`);
   status.replaceChildren(some(concepts.length, "concept"), ". ", verdict,
     truncated ? " The title is longer than the model reads: its beginning was searched for." : "");
@@ -108,6 +113,11 @@ function result(hit) {
     make("p", { class: "why" }, "matched ", make("q", { lang: hit.matched.language, dir: "auto" }, hit.matched.text),
       `, ${languageName(hit.matched.language)}${hit.group && ` · ISCO\u00a0${hit.group}`}`),
     make("p", { class: "uri" }, hit.concept));
+}
+
+function pair({ anchor, positive, score }) {
+  return make("li", {}, make("q", { dir: "auto" }, anchor), " means ", make("q", { dir: "auto" }, positive),
+    " ", make("span", { class: "number" }, score.toFixed(2)));
 }
 
 // A browser lets pages write to the clipboard only over https or on this machine.
