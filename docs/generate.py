@@ -7,11 +7,12 @@ Run by `make docs`; a test compares. `python docs/generate.py runs/demo/report.j
 import json
 import re
 import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from performance import BENCHMARKS
-from performance import HEADINGS as PERFORMANCE_HEADINGS
+import at_work
+import performance as performance_table
 from recipe_keys import page as recipe_keys
 from systems import HEADINGS as SYSTEM_HEADINGS
 from systems import SYSTEMS
@@ -26,6 +27,7 @@ from tutelage.export.card import markdown_table
 ROOT = Path(__file__).parents[1]
 README, CLI, KEYS = ROOT / "README.md", ROOT / "docs" / "cli.md", ROOT / "docs" / "recipe.md"
 RESULTS = ROOT / "benchmarks" / "results"
+RowsOf = Callable[[Mapping[str, Any]], Iterable[list[str]]]
 BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -64,20 +66,29 @@ def demo() -> list[str]:
 
 
 def performance() -> list[str]:
-    """What the benchmarks found, as far as they have been run; a GPU's results stand in files of their own."""
+    """What the benchmarks found."""
+    return [*benchmarked(performance_table.HEADINGS, performance_table.BENCHMARKS), "On your machine: `make bench`."]
+
+
+def work() -> list[str]:
+    """What the benchmarks of the model at work found."""
+    return benchmarked(at_work.HEADINGS, at_work.BENCHMARKS)
+
+
+def benchmarked(headings: Sequence[str], benchmarks: Mapping[str, RowsOf]) -> list[str]:
+    """A table of benchmarks, as far as they have been run; a GPU's results stand in files of their own."""
     rows: list[list[str]] = []
     places: dict[str, list[str]] = {}
-    for name, rows_of in BENCHMARKS.items():
+    for name, rows_of in benchmarks.items():
         for file, where in ((name, ""), (f"{name}_cuda", "GPU: ")):
             if (RESULTS / f"{file}.json").is_file():
                 result = kept(file)
                 rows += [[where + question, *cells] for question, *cells in rows_of(result)]
                 places.setdefault(measured(result), []).append(f"[{file}](benchmarks/results/{file}.json)")
-    absent = [name for name in BENCHMARKS if not (RESULTS / f"{name}.json").is_file()]
-    lines = [*markdown_table(PERFORMANCE_HEADINGS, rows), ""] if rows else []
+    absent = [name for name in benchmarks if not (RESULTS / f"{name}.json").is_file()]
+    lines = [*markdown_table(headings, rows), ""] if rows else []
     lines += [f"{', '.join(files)}: {place}." for place, files in places.items()]
-    lines += [f"Not measured yet: {', '.join(absent)}."] * bool(absent)
-    return [*lines, "On your machine: `make bench`."]
+    return lines + [f"Not measured yet: {', '.join(absent)}."] * bool(absent)
 
 
 def systems() -> list[str]:
@@ -100,7 +111,7 @@ def systems() -> list[str]:
 
 def readme() -> str:
     """The README with its tables renewed."""
-    tables = {"demo": demo, "performance": performance, "systems": systems}
+    tables = {"demo": demo, "performance": performance, "systems": systems, "work": work}
     text = README.read_text(encoding="utf-8")
     return BLOCK.sub(lambda block: "\n".join([block[1].rstrip(), *tables[block[2]](), block[3]]), text)
 
