@@ -1,9 +1,9 @@
-"""What do guide, id masks, margin and temperature do? Every variant with several seeds, each against the plain loss.
+"""What do guide, id masks, margin, temperature and other guides do? Every variant with several seeds, against plain.
 
     python experiments/ablation.py --recipe gistembed_small --seeds 0 1 2 --set model.layers=3
 
-Runs that are finished are not repeated, so a run of this file that was cut off goes on. All share one store of the
-guide's vectors. Prints a table for `docs/log.md` and keeps it with commit and machine in `benchmarks/results/`.
+Runs that are finished are not repeated, so a run of this file that was cut off goes on. Runs of one guide share its
+store. Prints a table for `docs/log.md` and keeps it with commit and machine in `benchmarks/results/`.
 """
 
 import argparse
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tutelage.encode.models import MINILM
 from tutelage.evaluate.compare import compare_systems, load_system
 from tutelage.evaluate.report import REPORT, provenance, write_json
 from tutelage.evaluate.significance import holm
@@ -33,6 +34,10 @@ VARIANTS: dict[str, dict[str, str]] = {
     "plain, T = .02": PLAIN | {"loss.temperature": "0.02"},
     "guide, T = .02": GUIDED | {"loss.temperature": "0.02"},
     "guide, T = .1": GUIDED | {"loss.temperature": "0.1"},
+    "guide: n-grams": GUIDED | {"guide.name": "tfidf"},
+    "guide: own start": GUIDED | {"guide.name": "start"},
+    "guide: mean with n-grams": GUIDED | {"guide.name": f"[{MINILM}, tfidf]", "guide.combine": "mean"},
+    "guide: max with n-grams": GUIDED | {"guide.name": f"[{MINILM}, tfidf]", "guide.combine": "max"},
 }
 HEADINGS = (
     "variant",
@@ -49,8 +54,8 @@ HEADINGS = (
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
 
 
-def folder_of(home: Path, variant: str, seed: int) -> Path:
-    return home / f"{''.join(c if c.isalnum() else '-' for c in variant)}-{seed}"
+def folder_of(home: Path, *parts: Any) -> Path:
+    return home / "-".join("".join(c if c.isalnum() else "-" for c in str(part)) for part in parts)
 
 
 def train(recipe: str, home: Path, variant: str, seed: int, settings: Sequence[str]) -> None:
@@ -60,10 +65,11 @@ def train(recipe: str, home: Path, variant: str, seed: int, settings: Sequence[s
         return
     data = data_folder()
     own = [f"{key}={value}" for key, value in VARIANTS[variant].items()]
+    guide = [value for key, value in VARIANTS[variant].items() if key.startswith("guide.")]
     fixed = [
         f"output={output}",
         f"training.seed={seed}",
-        f"guide.store={home / 'guide'}",
+        f"guide.store={folder_of(home, 'guide', *guide)}",
         "sampling.sampler=no_duplicates",
     ]
     run_recipe(load_recipe(recipe, [*settings, *fixed, *own], sample=data is None), data, overwrite=True)
