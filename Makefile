@@ -15,7 +15,7 @@ demo: .venv/.demo      ## fine-tune MiniLM on job titles, before and after, then
 	$(BIN)/tutelage demo --overwrite
 
 test: .venv/.dev       ## the default tests: under 10 minutes on 2 cores (with chromium installed, in a browser too)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 check: .venv/.dev      ## format, lint and types
 	$(BIN)/ruff format --check .

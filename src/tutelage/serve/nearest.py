@@ -5,6 +5,7 @@ product only proposes, with room for its rounding; what it proposes is multiplie
 score counts. Equal rows then have equal scores, and a query alone has the scores that it has among others.
 """
 
+import threading
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -18,6 +19,8 @@ BLOCK = 64  # scores of which at first only the largest is looked at
 Rows = slice | Int64[np.ndarray, "_"]
 Scores = Float[np.ndarray, "queries _"]
 Found = Int64[np.ndarray, "queries _"]
+
+_kept = threading.local()
 
 
 def rounding(dim: int) -> float:
@@ -58,16 +61,21 @@ def _nearest(
 ) -> tuple[Scores, Found]:
     count, room = len(queries), rounding(queries.shape[1])
     best = np.empty((count, 0), np.float32), np.empty((count, 0), np.int64)
-    products = np.empty(0, np.float32)
     for rows, tile in _tiles(vectors, parts, SCORES_AT_ONCE // count):
-        if products.size < count * len(tile):
-            products = np.empty(count * len(tile), np.float32)
-        scores = np.matmul(queries, tile.T, out=products[: count * len(tile)].reshape(count, len(tile)))
+        scores = np.matmul(queries, tile.T, out=_room(count * len(tile)).reshape(count, len(tile)))
         least = best[0][:, -1] if best[0].shape[1] == k else np.full(count, -np.inf, np.float32)
         query, column = _candidates(scores, k, least, room)
         found = dots(queries, query, tile, column)
         best = first(best, query, found, column + rows.start if isinstance(rows, slice) else rows[column], k)
     return best
+
+
+def _room(size: int) -> Float[np.ndarray, " size"]:
+    """Memory for one product, kept by each thread: to touch new memory costs more than to choose among the scores."""
+    held: Float[np.ndarray, " held"] | None = getattr(_kept, "scores", None)
+    if held is None or held.size < size:
+        held = _kept.scores = np.empty(size, np.float32)
+    return held[:size]
 
 
 def _tiles(
