@@ -4,6 +4,7 @@ import asyncio
 import copy
 import json
 import random
+import re
 
 import schemathesis
 from hypothesis import HealthCheck, Phase, settings
@@ -29,14 +30,28 @@ schema = schemathesis.openapi.from_dict(app.openapi())
 schema.app = app
 
 
-@schema.parametrize()
-@settings(
-    max_examples=15, derandomize=True, deadline=None, phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)  # fmt: skip
-def test_requests_made_from_the_servers_own_description(case):
-    (check,) = CHECKS.get_by_names(["not_a_server_error"])
-    case.call_and_validate(checks=[check])
+def fuzzed(operation):
+    """The test of one operation, under a name of its own: several test processes tell tests apart by that alone."""
+
+    def test(case):
+        (check,) = CHECKS.get_by_names(["not_a_server_error"])
+        case.call_and_validate(checks=[check])
+
+    test.__name__ = "test_requests_made_from_the_description_of_" + re.sub(r"\W+", "_", operation.label).lower()
+    within = settings(
+        max_examples=15, derandomize=True, deadline=None, phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    return schema.include(path=operation.path, method=operation.method).parametrize()(within(test))
+
+
+TESTS = [fuzzed(found.ok()) for found in schema.get_all_operations()]
+globals().update({test.__name__: test for test in TESTS})
+
+
+def test_every_operation_has_its_test():
+    operations = sum(len(methods) for methods in app.openapi()["paths"].values())
+    assert len({test.__name__ for test in TESTS}) == len(TESTS) == operations
 
 
 def mutated(draw: random.Random, body):
