@@ -26,8 +26,7 @@ def job_titles(report: Report) -> Iterable[Row]:
 def turkish(report: Report) -> Iterable[Row]:
     """Triplet accuracy at every width beside theirs, retrieval, what was forgotten; on other data than theirs."""
     for name, dims in report.get("triplets", {}).items():
-        names = {key: int(key.removesuffix("d_cosine_accuracy").rpartition("-")[2]) for key in dims}
-        widths = {names[key]: found for key, found in dims.items()}
+        widths = {int(key.removesuffix("d_cosine_accuracy").rpartition("-")[2]): found for key, found in dims.items()}
         theirs = dict(zip(sorted(widths, reverse=True), TURKISH.items(), strict=False))
         for dim, found in widths.items():
             width, (before, after) = theirs[dim]

@@ -153,6 +153,8 @@ class Canned:
             while not gate.is_set():
                 await asyncio.sleep(0.01)
         found = [letters().match(text, body["k"], body["languages"], body["groups"]) for text in body["texts"]]
+        for each in found:
+            each["learned"] = each["learned"][: body.get("learned", 0)]
         cut = sum(len(text) > LONGEST for text in body["texts"])
         headers = {"x-tutelage-truncated": str(cut)} if cut else None
         return self.locked(request) or JSONResponse({"results": found}, headers=headers)

@@ -220,10 +220,10 @@ def test_match_believes_by_the_index_or_by_the_clients_threshold():
     assert lax.json()["results"][1]["known"] is (confidence >= 0)
 
 
-def test_a_match_shows_what_was_learned_nearest_to_it():
+def test_a_match_shows_what_was_learned_nearest_to_it_where_that_is_asked():
     learned = Learned(FakeEngine(), [("nurse", "RN"), ("RN", "nurse"), ("cook", "chef"), ("cook", "kitchen chef")])
     assert len(learned) == 5
-    body = {"texts": [" nurse", "", "kitchen chef"]}
+    body = {"texts": [" nurse", "", "kitchen chef"], "learned": 3}
     nurse, empty, chef = post("/v1/match", body, learned=learned).json()["results"]
     assert nurse["learned"][0] == {"anchor": "nurse", "positive": "RN", "score": pytest.approx(1, abs=1e-6)}
     assert ("RN", "nurse") not in {(pair["anchor"], pair["positive"]) for pair in nurse["learned"]}
@@ -231,7 +231,11 @@ def test_a_match_shows_what_was_learned_nearest_to_it():
     assert (chef["learned"][0]["anchor"], chef["learned"][0]["positive"]) == ("kitchen chef", "cook")
     scores = [pair["score"] for pair in chef["learned"]]
     assert scores == sorted(scores, reverse=True)
-    assert post("/v1/match", body).json()["results"][0]["learned"] == []
+    one = post("/v1/match", body | {"learned": 1}, learned=learned).json()["results"]
+    assert [len(row["learned"]) for row in one] == [1, 0, 1]
+    for unasked in (post("/v1/match", {"texts": ["nurse"]}, learned=learned), post("/v1/match", body)):
+        assert unasked.json()["results"][0]["learned"] == []
+    assert post("/v1/match", body | {"learned": 21}, learned=learned).status == 422
 
 
 def test_texts_of_a_search_go_through_the_queue_once():

@@ -70,8 +70,10 @@ def test_a_run_brings_what_it_learned_and_its_worst_queries(tutelage, model, lis
     assert tutelage("index", run / "model", "sample:en", tmp_path / "labels") == 0
     assert tutelage("serve", run / "model", "--index", tmp_path / "labels", "--run", run) == 0
     ((app, _, _),) = listening
-    held_out, worst = requests(app, ("POST", "/v1/match", {"texts": ["software developer"]}), ("GET", "/v1/worst"))
-    assert len(held_out.json()["results"][0]["learned"]) > 0
+    held_out, worst = requests(
+        app, ("POST", "/v1/match", {"texts": ["software developer"], "learned": 2}), ("GET", "/v1/worst")
+    )
+    assert len(held_out.json()["results"][0]["learned"]) == 2
     assert worst.json()["sets"].keys() == {"sample-heldout:en"}
 
 

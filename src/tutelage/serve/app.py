@@ -46,7 +46,7 @@ def create_app(
         engine: what embeds.
         finder: an index, for ``/v1/search`` and ``/v1/match``.
         report: worst queries of a run, `tutelage.serve.own.read_worst`.
-        learned: training pairs, of which ``/v1/match`` gives the nearest.
+        learned: training pairs, of which ``/v1/match`` gives the nearest where it is asked to.
         key: bearer key that is asked for; none: none.
         hosts: names under which it answers, others are 400; default: any (`tutelage.serve.keys.trusted_hosts`).
         limits: bounds of requests and queues; default: `Limits`.

@@ -9,8 +9,6 @@ from jaxtyping import Float
 from tutelage.serve.engine import Engine
 from tutelage.serve.nearest import nearest
 
-SHOWN = 3  # beside a match
-
 
 class LearnedPair(NamedTuple):
     """A training pair; ``score`` is the query's cosine similarity to ``anchor``."""
@@ -42,7 +40,7 @@ class Learned:
         """How many distinct texts there are."""
         return len(self._anchors)
 
-    def nearest(self, vectors: Float[np.ndarray, "queries dim"], k: int = SHOWN) -> list[list[LearnedPair]]:
+    def nearest(self, vectors: Float[np.ndarray, "queries dim"], k: int) -> list[list[LearnedPair]]:
         """Of each query the k nearest anchors, best first, each with the first of its partners not shown yet."""
         scores, rows = nearest(vectors, self._vectors, k, [slice(0, len(self))])
         return [self._pairs(*each) for each in zip(rows.tolist(), scores.tolist(), strict=True)]

@@ -47,11 +47,15 @@ class SearchRequest(Filters):
 
 
 class MatchRequest(Filters):
-    """Texts to match; below ``threshold`` (default: the index's own) a match is not believed."""
+    """Texts to match; below ``threshold`` (default: the index's own) a match is not believed.
+
+    ``learned``: how many training pairs are wanted beside each match, where the server knows its run.
+    """
 
     texts: Annotated[list[str], Field(min_length=1)]
     k: int = Field(default=3, ge=1)
     threshold: float | None = Field(default=None, ge=0, le=1, allow_inf_nan=False)
+    learned: int = Field(default=0, ge=0, le=20)
 
 
 def routes(served: Served, finding: Finding) -> APIRouter:
@@ -79,7 +83,7 @@ def routes(served: Served, finding: Finding) -> APIRouter:
 
     @router.post("/v1/match")
     async def match(request: Request, body: MatchRequest) -> Response:
-        """What each text means, how much that is to be believed, and what was learned nearest to it."""
+        """What each text means, how much that is to be believed, and, if wanted, what was learned nearest to it."""
         index = finder(body.k)
         check_texts(body.texts, served.limits, "texts")
         wanted = [*dict.fromkeys(text for each in body.texts if (text := canonical(each)))]
@@ -88,7 +92,7 @@ def routes(served: Served, finding: Finding) -> APIRouter:
         asked = body.texts, body.k, body.languages, body.groups, body.threshold
 
         def matched(engine: Engine) -> list[dict[str, Any]]:
-            pairs = _learned(served.learned, vectors)
+            pairs = _learned(served.learned, vectors, body.learned)
             return [_match(found, pairs.get(canonical(found.text), [])) for found in index.match(engine, *asked)]
 
         return answered({"results": await unless_gone(request, finding.run(matched, vectors))}, encoded)
@@ -128,11 +132,13 @@ def routes(served: Served, finding: Finding) -> APIRouter:
     return router
 
 
-def _learned(learned: Learned | None, vectors: Mapping[str, Float[np.ndarray, " dim"]]) -> dict[str, list[LearnedPair]]:
-    """The nearest training pairs of each text."""
-    if learned is None or not vectors:
+def _learned(
+    learned: Learned | None, vectors: Mapping[str, Float[np.ndarray, " dim"]], count: int
+) -> dict[str, list[LearnedPair]]:
+    """The ``count`` nearest training pairs of each text."""
+    if learned is None or not vectors or not count:
         return {}
-    return dict(zip(vectors, learned.nearest(np.stack([*vectors.values()])), strict=True))
+    return dict(zip(vectors, learned.nearest(np.stack([*vectors.values()]), count), strict=True))
 
 
 def _match(found: Match, pairs: Sequence[LearnedPair]) -> dict[str, Any]:

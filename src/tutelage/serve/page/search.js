@@ -8,6 +8,7 @@ import { languageName, percent, some } from "./words.js";
 const DEBOUNCE_MS = 250;
 const SLOW_MS = 1500;
 const RESULTS = 10;
+const PAIRS = 3; // learned, nearest to the title
 
 export function startSearch({ index, threshold, calibrated }) {
   const [form, query, results, status, trouble] =
@@ -24,7 +25,7 @@ export function startSearch({ index, threshold, calibrated }) {
     results.setAttribute("aria-busy", "true");
     const slow = setTimeout(() => { status.textContent = "The server is slow; still waiting for it."; }, SLOW_MS);
     try {
-      const answer = await ask("v1/match", { texts: [text], k: RESULTS, ...filter() }, signal);
+      const answer = await ask("v1/match", { texts: [text], k: RESULTS, learned: PAIRS, ...filter() }, signal);
       if (!signal.aborted) show(answer.results[0], { threshold, calibrated }, answer.truncated);
     } catch (fault) {
       if (signal.aborted) return;
