@@ -1,14 +1,16 @@
 """From a recipe to the arguments of sentence-transformers' trainer."""
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sentence_transformers import SentenceTransformerTrainingArguments
+from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
 from sentence_transformers.base.sampler import MultiDatasetBatchSamplers
 
 from tutelage.encode.precision import accelerator
+from tutelage.errors import ConfigError
 from tutelage.evaluate.retrieval import key_name
 from tutelage.sampling import WeightedBatches
 from tutelage.train.build import CHECKPOINTS, SAMPLERS
@@ -32,6 +34,23 @@ def prompts(recipe: Recipe, names: Sequence[str]) -> dict[str, Any]:
     return next(iter(named.values()), {}) if len(names) == 1 else named
 
 
+def refuse_unmatched(model: SentenceTransformer, rates: Mapping[str, float]) -> None:
+    """Raise for a pattern of ``training.learning_rate_mapping`` that names no parameter of the model.
+
+    Raises:
+        ConfigError: it is no regular expression, or no parameter's name holds it.
+    """
+    names = [name for name, _ in model.named_parameters()]
+    for pattern in rates:
+        where = f"training.learning_rate_mapping: '{pattern}'"
+        try:
+            found = any(re.search(pattern, name) for name in names)
+        except re.error as error:
+            raise ConfigError(f"{where} is no regular expression: {error}.") from error
+        if not found:
+            raise ConfigError(f"{where} is in no parameter's name; these are as '{names[0]}'. Mend the pattern.")
+
+
 def training_arguments(
     recipe: Recipe, folder: Path, names: Sequence[str] = (), *, quiet: bool
 ) -> SentenceTransformerTrainingArguments:
@@ -49,6 +68,7 @@ def training_arguments(
         per_device_train_batch_size=recipe.sampling.batch_size,
         gradient_accumulation_steps=training.accumulation,
         learning_rate=training.learning_rate,
+        learning_rate_mapping=training.learning_rate_mapping,
         warmup_steps=training.warmup,
         lr_scheduler_type=training.schedule,
         weight_decay=training.weight_decay,

@@ -26,7 +26,7 @@ from tutelage.guide.store import GuideStore
 from tutelage.records.retrieval import RetrievalSet
 from tutelage.train import build, checkpoints, history
 from tutelage.train.apart import LeftOut, keep_apart, told
-from tutelage.train.arguments import training_arguments
+from tutelage.train.arguments import refuse_unmatched, training_arguments
 from tutelage.train.describe import describe_data, recall_log
 from tutelage.train.guard import KEPT, ForgettingGuard, outcome
 from tutelage.train.history import HistoryFile
@@ -34,6 +34,7 @@ from tutelage.train.judges import Judges
 from tutelage.train.recipe import Recipe
 from tutelage.train.resume import resumed
 from tutelage.train.trainer import GuidedTrainer
+from tutelage.train.wise_ft import interpolate, weights_of
 
 MODEL, RECIPE, GUIDE = "model", "recipe.yaml", "guide"
 Say = Callable[[str], None]
@@ -80,6 +81,7 @@ def run_recipe(
 
     model = build.encoder(recipe)
     refuse_dims(model, recipe.loss.dims or ())
+    refuse_unmatched(model, recipe.training.learning_rate_mapping)
     say(f"guide: every distinct training text once, through {recipe.guide.title}")
     with _timed(seconds, "guide"):
         store = build.guide_store(recipe, build.texts_of(train), output / GUIDE, overwrite=overwrite)
@@ -120,7 +122,11 @@ def run_recipe(
         trainer.add_callback(guard)
     say(f"training: {len(trainer.get_train_dataloader())} batches of {recipe.sampling.batch_size} an epoch")
     with _timed(seconds, "train"):
+        alpha = recipe.training.wise_ft_alpha
+        start = weights_of(model) if alpha < 1 else {}
         trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
+        if start:
+            interpolate(model, start, alpha)
         guarded = guard.settle() if guard else None
     if guarded:
         say(outcome(guarded))

@@ -42,10 +42,12 @@ class TrainingRecipe(Record):
     epochs: PositiveFloat = 1.0  # passes over the data
     max_steps: PositiveInt | None = None  # ends the run earlier
     learning_rate: PositiveFloat = 5e-5  # the highest, after the warm-up
+    learning_rate_mapping: dict[str, PositiveFloat] = Field({})  # other rates: name's pattern -> rate
     warmup: Share = 0.05  # share of the steps
     schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"  # of the rate
     weight_decay: float = Field(0.0, ge=0)  # AdamW's; above 0 every token row is trained
     accumulation: PositiveInt = 1  # steps added up before an update; adds no negatives
+    wise_ft_alpha: float = Field(1.0, gt=0, le=1)  # end at this share of the way from the first weights to the last
     precision: PrecisionChoice = "fp32"  # auto: the fastest here that is safe, by measuring
     token_budget: PositiveInt | None = None  # padded tokens in one forward pass. Default: by device
     memory_budget: float | None = Field(
