@@ -24,7 +24,8 @@ from rich.table import Table
 from tutelage.encode.models import MINILM
 from tutelage.evaluate.retrieval import embed_set, measure
 from tutelage.export.onnx import export_onnx
-from tutelage.records.sources import data_folder, retrieval_set
+from tutelage.records.data_folder import data_folder
+from tutelage.records.judged import retrieval_set
 from tutelage.serve.engine import load_engine
 
 EXPORTED = Path(gettempdir()) / "tutelage-benchmark-minilm"

@@ -27,8 +27,9 @@ from sentence_transformers.sentence_transformer.evaluation import InformationRet
 from sentence_transformers.util import cos_sim
 
 from tutelage.evaluate import retrieval
+from tutelage.records.data_folder import data_folder
+from tutelage.records.judged import retrieval_set
 from tutelage.records.retrieval import RetrievalSet
-from tutelage.records.sources import data_folder, retrieval_set
 
 DIM, RELEVANT = 384, 20
 PUBLISHED, DEFAULTS = [1, 20, 50, 100, 150, 200], [1, 3, 5, 10]

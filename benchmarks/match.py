@@ -23,7 +23,8 @@ from measure.turns import keep, take_turns, tell, work
 from rich.table import Table
 
 from tutelage.encode.models import MINILM
-from tutelage.records.sources import SAMPLE, data_folder, labels
+from tutelage.records.data_folder import SAMPLE, data_folder
+from tutelage.records.taxonomy import labels
 from tutelage.serve.building import build_index
 from tutelage.serve.engine import load_engine
 from tutelage.serve.entries import entries

@@ -17,7 +17,7 @@ from tutelage.evaluate.compare import compare_systems, load_system
 from tutelage.evaluate.report import REPORT, provenance, write_json
 from tutelage.evaluate.significance import holm
 from tutelage.export.card import markdown_table
-from tutelage.records.sources import data_folder
+from tutelage.records.data_folder import data_folder
 from tutelage.train.recipe import load_recipe
 from tutelage.train.run import run_recipe
 

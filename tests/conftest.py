@@ -31,7 +31,7 @@ from transformers import (  # noqa: E402
 )
 
 from tutelage.encode.models import MINILM, load_model  # noqa: E402
-from tutelage.records.sources import labels  # noqa: E402
+from tutelage.records.taxonomy import labels  # noqa: E402
 
 pytest_plugins = ["browser.visiting"]  # not a conftest of its own: there would be two modules of that name
 

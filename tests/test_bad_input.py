@@ -10,7 +10,7 @@ import yaml
 from tutelage.cli import main
 from tutelage.encode.models import MINILM
 from tutelage.guide.store import GuideStore
-from tutelage.records.sources import retrieval_set
+from tutelage.records.judged import retrieval_set
 
 
 @pytest.fixture(autouse=True)

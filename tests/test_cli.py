@@ -8,7 +8,7 @@ import pytest
 
 from tutelage import cli
 from tutelage.encode.models import MINILM
-from tutelage.records.sources import retrieval_set
+from tutelage.records.judged import retrieval_set
 
 
 @pytest.fixture

@@ -11,8 +11,9 @@ from transformers import PreTrainedTokenizerBase
 from measure.texts import source
 from tutelage.encode.encoder import encode
 from tutelage.encode.models import MINILM, load_model
+from tutelage.records.data_folder import data_folder
 from tutelage.records.pairs import concept_pairs
-from tutelage.records.sources import data_folder, labels
+from tutelage.records.taxonomy import labels
 from tutelage.records.texts import text_ids
 
 VECTORS = Path(gettempdir()) / "tutelage-benchmark-pairs.npz"

@@ -12,8 +12,10 @@ import numpy as np
 from datasets import Dataset
 
 from tutelage.records.concepts import Concept
+from tutelage.records.data_folder import data_folder
 from tutelage.records.pairs import concept_pairs
-from tutelage.records.sources import concepts, data_folder, labels, pairs
+from tutelage.records.sources import pairs
+from tutelage.records.taxonomy import concepts, labels
 from tutelage.sampling import ConceptBatches
 
 Row = dict[str, str]

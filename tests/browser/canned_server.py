@@ -23,7 +23,7 @@ from starlette.staticfiles import StaticFiles
 
 import tutelage.serve
 from tutelage.records.concepts import Concept
-from tutelage.records.sources import concepts
+from tutelage.records.taxonomy import concepts
 from tutelage.serve.contract import Entry
 
 PAGE = Path(tutelage.serve.__file__).with_name("page")

@@ -23,8 +23,8 @@ from tutelage.evaluate.retrieval import (
     evaluate_retrieval,
     key_name,
 )
+from tutelage.records.judged import retrieval_set
 from tutelage.records.retrieval import RetrievalSet
-from tutelage.records.sources import retrieval_set
 
 
 class Spelled(torch.nn.Module):

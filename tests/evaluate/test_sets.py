@@ -10,8 +10,8 @@ from tutelage.errors import ConfigError, DataError
 from tutelage.evaluate.per_query import PER_QUERY, load_per_query
 from tutelage.evaluate.retrieval import evaluate_dims, evaluate_retrieval
 from tutelage.evaluate.sets import evaluate_sets, means_by_dim, split_of
+from tutelage.records.judged import retrieval_set
 from tutelage.records.retrieval import RetrievalSet
-from tutelage.records.sources import retrieval_set
 
 
 @pytest.fixture

@@ -9,9 +9,10 @@ import pytest
 from tutelage.errors import ConfigError, DataError
 from tutelage.records import job_titles
 from tutelage.records.attributions import ATTRIBUTIONS, TERMS
+from tutelage.records.data_folder import SAMPLE
 from tutelage.records.job_titles import JobTitles, job_title_sets, write_job_titles
 from tutelage.records.pairs import read_pairs
-from tutelage.records.sources import SAMPLE, concepts, labels
+from tutelage.records.taxonomy import concepts, labels
 
 
 def rows_of(folder, name):

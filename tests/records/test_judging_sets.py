@@ -5,7 +5,7 @@ import gzip
 import pytest
 
 from tutelage.errors import ConfigError, DataError
-from tutelage.records import sources
+from tutelage.records import judged
 from tutelage.records.concepts import Concept
 from tutelage.records.gender import both_forms, gendered_titles
 from tutelage.records.retrieval import RetrievalSet
@@ -137,7 +137,7 @@ def test_labels_without_forms_are_refused():
 
 @pytest.mark.parametrize("name", ["esco-gender", "esco-gender:", "sample-gender:de", "esco:de"])
 def test_a_name_that_means_no_titles_is_refused(name):
-    assert refused(ConfigError, sources.gendered, name) == (
+    assert refused(ConfigError, judged.gendered, name) == (
         f"'{name}': unknown titles. Wanted esco-gender:LANGUAGE, as in esco-gender:de."
     )
 
@@ -145,15 +145,15 @@ def test_a_name_that_means_no_titles_is_refused(name):
 @pytest.mark.parametrize(
     ("function", "name"),
     [
-        (sources.triplet_set, "cnli-tr:dev"),
-        (sources.general_set, "stsb-tr:dev"),
-        (sources.general_set, "tquad:dev"),
-        (sources.retrieval_set, "tquad:dev"),
+        (judged.triplet_set, "cnli-tr:dev"),
+        (judged.general_set, "stsb-tr:dev"),
+        (judged.general_set, "tquad:dev"),
+        (judged.retrieval_set, "tquad:dev"),
     ],
 )
 def test_real_data_without_a_folder_is_refused(function, name, monkeypatch):
     assert refused(ConfigError, function, name) == (
-        f"'{name}': no data folder is named. Get the data set, lay it out as tutelage.records.sources says, and name "
+        f"'{name}': no data folder is named. Get the data set, lay it out as tutelage.records.data_folder says, and name "
         "the folder in TUTELAGE_DATA or --data."
     )
 
@@ -161,41 +161,41 @@ def test_real_data_without_a_folder_is_refused(function, name, monkeypatch):
 def test_a_split_that_the_folder_lacks_is_refused_as_data_that_is_not_at_hand(tmp_path):
     """Not as a fault in a file: an optional set is then passed over."""
     for function, name, file in (
-        (sources.retrieval_set, "tquad:test", "tquad/test.tsv"),
-        (sources.general_set, "stsb-tr:test", "stsb_tr/test.tsv"),
-        (sources.triplet_set, "cnli-tr:test", "cnli_tr/test.tsv.gz"),
+        (judged.retrieval_set, "tquad:test", "tquad/test.tsv"),
+        (judged.general_set, "stsb-tr:test", "stsb_tr/test.tsv"),
+        (judged.triplet_set, "cnli-tr:test", "cnli_tr/test.tsv.gz"),
     ):
         assert refused(ConfigError, function, name, tmp_path).startswith(f"'{name}': {tmp_path} has no turkish/{file}.")
 
 
 def test_a_general_set_is_a_table_or_any_retrieval_set(table):
     path = table("sts.tsv", ("sentence1", "sentence2", "score"), ("a", "b", "1"), ("c", "d", "2"))
-    assert sources.general_set(str(path)).scores == [1, 2]
+    assert judged.general_set(str(path)).scores == [1, 2]
     folder = table("queries", ("q_id", "text"), ("q1", "nurse")).parent
     (folder / "corpus_elements").write_text("c_id\ttext\nc1\tRN\n")
     (folder / "qrels.tsv").write_text("q1 0 c1 1\n")
-    assert isinstance(sources.general_set(str(folder)), RetrievalSet)
-    assert refused(ConfigError, sources.general_set, "sample-heldout:en") == (
+    assert isinstance(judged.general_set(str(folder)), RetrievalSet)
+    assert refused(ConfigError, judged.general_set, "sample-heldout:en") == (
         "'sample-heldout:en': its concepts are of the training domain. Put it under evaluate.sets."
     )
 
 
 @pytest.mark.parametrize(("split", "count"), [("dev", 1500), ("train", 5749)])
 def test_real_scored_pairs_by_name(data, split, count):
-    found = sources.general_set(f"stsb-tr:{split}", data)
+    found = judged.general_set(f"stsb-tr:{split}", data)
     assert (found.name, len(found.scores), max(found.scores)) == (f"stsb-tr:{split}", count, 5)
 
 
 def test_real_questions_and_triplets_by_name(data):
-    found = sources.general_set("tquad:dev", data)
+    found = judged.general_set("tquad:dev", data)
     assert (len(found.queries), len(found.corpus), len(set(found.cluster.values()))) == (1327, 531, 280)
-    triplets = sources.triplet_set("cnli-tr:dev", data)
+    triplets = judged.triplet_set("cnli-tr:dev", data)
     assert (triplets.name, len(triplets), len(set(triplets.anchors))) == ("cnli-tr:dev", 223, 189)
 
 
 @pytest.mark.parametrize(("language", "count"), [("de", 2703), ("es", 2405), ("fr", 2229)])
 def test_real_gendered_titles_by_name(data, language, count):
-    found = sources.gendered(f"esco-gender:{language}", data)
+    found = judged.gendered(f"esco-gender:{language}", data)
     assert len(found.forms) == count
     assert all(one != other for one, other in found.forms)
 
@@ -205,7 +205,7 @@ def test_a_family_is_all_labels_of_an_isco_group(tmp_path):
     rows = ["c1,2221,nurse,RN", "c2,2221,midwife,", "c3,7212,welder,solderer", "c4,,spy,"]
     table = "\n".join(["conceptUri,iscoGroup,preferredLabel,altLabels", *rows])
     (tmp_path / "esco" / "en.csv").write_text(table + "\n", encoding="utf-8")
-    family = sources.retrieval_set("esco-family:en", tmp_path, share=0.999999)
+    family = judged.retrieval_set("esco-family:en", tmp_path, share=0.999999)
     assert family.held_out
     right = {family.queries[q]: {family.corpus[c] for c in found} for q, found in family.relevance.items()}
     assert right == {

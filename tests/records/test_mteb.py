@@ -8,7 +8,7 @@ import pytest
 from datasets import Dataset
 
 from tutelage.errors import ConfigError, DataError
-from tutelage.records import sources
+from tutelage.records import judged
 from tutelage.records.mteb import task_set
 
 
@@ -71,7 +71,7 @@ def test_a_set_by_name_asks_mteb(monkeypatch):
     stub = ModuleType("mteb")
     stub.get_task = lambda name: asked.append(name) or task({"de": {"test": split()}})
     monkeypatch.setitem(sys.modules, "mteb", stub)
-    assert sources.retrieval_set("mteb:Jobs/de").name == "mteb:Jobs/de"
+    assert judged.retrieval_set("mteb:Jobs/de").name == "mteb:Jobs/de"
     assert asked == ["Jobs"]
 
 
@@ -84,7 +84,7 @@ def test_what_mteb_cannot_give_is_refused_in_its_words(monkeypatch):
     stub.get_task = get_task
     monkeypatch.setitem(sys.modules, "mteb", stub)
     with pytest.raises(ConfigError) as fault:
-        sources.retrieval_set("mteb:Jops")
+        judged.retrieval_set("mteb:Jops")
     assert str(fault.value) == (
         "mteb:Jops: not to be had (KeyError: 'Jops not found'). "
         "Check the name, and fetch the task's data once while online."
@@ -101,5 +101,5 @@ def test_without_the_package_the_cure_is_named(monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", absent)
     with pytest.raises(ConfigError) as fault:
-        sources.retrieval_set("mteb:SciFact")
+        judged.retrieval_set("mteb:SciFact")
     assert str(fault.value) == "'mteb:SciFact' needs an extra package: pip install \"tutelage[mteb]\"."

@@ -7,9 +7,9 @@ from collections import Counter
 
 import pytest
 
+from tutelage.records.data_folder import SAMPLE
 from tutelage.records.esco import COLUMNS, read_esco
 from tutelage.records.pairs import read_pairs
-from tutelage.records.sources import SAMPLE
 from tutelage.records.splits import comparable
 
 LANGUAGES = ("en", "de", "es", "tr")

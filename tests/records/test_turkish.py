@@ -4,7 +4,7 @@ import pytest
 from turkish_fixture import turkish_folder
 
 from tutelage.errors import ConfigError, DataError
-from tutelage.records import sources
+from tutelage.records import judged, sources
 from tutelage.records.retrieval import RetrievalSet
 from tutelage.records.scored import ScoredPairs
 from tutelage.records.splits import comparable, judged_texts
@@ -76,9 +76,9 @@ def test_real_splits_to_learn_from(data, name, count):
 
 
 def test_the_telecom_sample_teaches_four_fifths_and_judges_by_the_rest():
-    learned, judged = sources.pairs("sample-telecom:train"), sources.triplet_set("sample-telecom:dev")
-    assert (len(learned), len(judged)) == (120, 30)
+    learned, dev = sources.pairs("sample-telecom:train"), judged.triplet_set("sample-telecom:dev")
+    assert (len(learned), len(dev)) == (120, 30)
     assert learned.column_names == ["anchor", "positive", "negative"]
-    assert not {*learned["anchor"], *learned["positive"]} & {*judged.anchors, *judged.positives}
+    assert not {*learned["anchor"], *learned["positive"]} & {*dev.anchors, *dev.positives}
     with pytest.raises(ConfigError, match=r"no such split\. Wanted sample-telecom:train or sample-telecom:dev"):
-        sources.triplet_set("sample-telecom:test")
+        judged.triplet_set("sample-telecom:test")

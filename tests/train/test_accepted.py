@@ -3,7 +3,7 @@
 import pytest
 from datasets import Dataset
 
-from tutelage.records.sources import retrieval_set
+from tutelage.records.judged import retrieval_set
 from tutelage.records.texts import text_id
 from tutelage.records.verdicts import Verdict
 from tutelage.train.accepted import join_accepted

@@ -10,7 +10,7 @@ from tutelage.encode.models import MINILM
 from tutelage.errors import ConfigError, DataError
 from tutelage.guide.mining import MiningRules
 from tutelage.records.pairs import IDENTITY_COLUMNS
-from tutelage.records.sources import labels
+from tutelage.records.taxonomy import labels
 from tutelage.records.texts import text_ids
 from tutelage.train.build import guide_store, texts_of, training_data
 from tutelage.train.mining import METADATA, mine_triplets

@@ -17,7 +17,7 @@ from tutelage.errors import ConfigError
 from tutelage.evaluate.per_query import PER_QUERY, load_per_query
 from tutelage.evaluate.retrieval import evaluate_retrieval
 from tutelage.evaluate.sets import split_of
-from tutelage.records.sources import retrieval_set
+from tutelage.records.judged import retrieval_set
 from tutelage.records.splits import comparable
 from tutelage.train import build, judges
 from tutelage.train.recipe import DataRecipe, EvaluateRecipe, load_recipe

@@ -8,8 +8,9 @@ from datasets import Dataset
 
 from tutelage.errors import ConfigError, DataError
 from tutelage.records.job_titles import JobTitles, write_job_titles
-from tutelage.records.sources import concepts, labels, retrieval_set
+from tutelage.records.judged import retrieval_set
 from tutelage.records.splits import comparable, is_held_out
+from tutelage.records.taxonomy import concepts, labels
 from tutelage.sampling import ConceptBatches
 from tutelage.train.audit import audit
 from tutelage.train.build import one_or_several, refuse_empty_epoch, text_columns, texts_of, texts_only, training_data

@@ -46,8 +46,8 @@ def job_titles(
     drawn from ESCO (else the sample) as TalentCLEF's were, with concept, ISCO group and language. manifest.json beside
     them tells rule, counts and terms.
     """
+    from tutelage.records.data_folder import HOW_TO_GET_DATA, data_folder
     from tutelage.records.job_titles import JobTitles, write_job_titles
-    from tutelage.records.sources import HOW_TO_GET_DATA, data_folder
 
     folder = data_folder(data)
     mixed = tuple(mix_languages.split(",")) if mix_languages else None

@@ -37,7 +37,7 @@ def demo(
     in the package; measures it before and after on held-out concepts (and on TalentCLEF where at hand); writes model,
     card, report.
     """
-    from tutelage.records.sources import HOW_TO_GET_DATA, data_folder
+    from tutelage.records.data_folder import HOW_TO_GET_DATA, data_folder
 
     folder = data_folder(data)
     real = folder is not None and any((folder / "esco").glob("en.csv*"))
@@ -67,7 +67,7 @@ def train(
 
     Checks everything first, measures before and after, and writes model/, report.json and recipe.yaml to its output.
     """
-    from tutelage.records.sources import data_folder
+    from tutelage.records.data_folder import data_folder
 
     _run(recipe, sets or [], data_folder(data), overwrite, resume, as_json)
 
@@ -113,7 +113,7 @@ def recipe_check(recipe: RecipeSource, sets: Sets = None, data: DataFolder = Non
 
     Reads its data too, and prints the recipe with every default spelled out.
     """
-    from tutelage.records.sources import data_folder
+    from tutelage.records.data_folder import data_folder
     from tutelage.train.apart import told
     from tutelage.train.recipe import load_recipe
     from tutelage.train.run import prepare

@@ -37,7 +37,7 @@ def audit(
     the recipe's data.verdicts.
     """
     from tutelage.evaluate.audit_tables import audit_tables
-    from tutelage.records.sources import data_folder
+    from tutelage.records.data_folder import data_folder
     from tutelage.train import audit as audits
     from tutelage.train.recipe import load_recipe
 
@@ -89,7 +89,7 @@ def mine(
     columns [anchor, positive, negative]. Concepts come along; sampling.sampler=no_duplicates uses every triplet.
     """
     from tutelage.guide.mining import MiningRules
-    from tutelage.records.sources import data_folder
+    from tutelage.records.data_folder import data_folder
     from tutelage.train.mining import mine_triplets
 
     rules = MiningRules(

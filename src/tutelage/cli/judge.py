@@ -53,7 +53,7 @@ def evaluate(
     from tutelage.evaluate.report import SHOWN, metrics_table
     from tutelage.evaluate.sets import evaluate_sets, means_by_dim, split_of
     from tutelage.evaluate.trec import evaluate_run, missing_queries, read_run
-    from tutelage.records.sources import named_sets, retrieval_set
+    from tutelage.records.judged import named_sets, retrieval_set
 
     for name in metric or []:
         parse(name)
@@ -108,7 +108,7 @@ def probe(
     """
     from tutelage.encode.models import load_model
     from tutelage.evaluate.checks import load_checks, run_checks
-    from tutelage.records.sources import data_folder
+    from tutelage.records.data_folder import data_folder
 
     sources = [(name, columns.split(",")) for name in triplets or []]
     checks = load_checks(data_folder(data), triplets=sources, general=general or [], gender=gender or [])

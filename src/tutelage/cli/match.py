@@ -32,7 +32,7 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Find the nearest labels, exactly."""
-    from tutelage.records.sources import data_folder
+    from tutelage.records.data_folder import data_folder
     from tutelage.serve.engine import load_engine
     from tutelage.serve.entries import entries, once_a_concept
     from tutelage.serve.places import open_index, pair
@@ -88,7 +88,7 @@ def index(
     Learns too how far a match is to be believed: from labels left out of a first index, some of them of concepts that
     it does not know. An index that is there already is replaced in one step; who reads it keeps the old one.
     """
-    from tutelage.records.sources import HOW_TO_GET_DATA, data_folder
+    from tutelage.records.data_folder import HOW_TO_GET_DATA, data_folder
     from tutelage.serve.building import build_index
     from tutelage.serve.engine import load_engine
     from tutelage.serve.entries import entries

@@ -51,7 +51,8 @@ def export(
     refuse_missing("export", "onnx", "onnx", "onnxruntime", "onnxscript")
     from tutelage.export.gate import gate_table
     from tutelage.export.onnx import export_onnx
-    from tutelage.records.sources import data_folder, named_sets
+    from tutelage.records.data_folder import data_folder
+    from tutelage.records.judged import named_sets
 
     names, folder = named_sets(data) if data else ([], data_folder())
     made = export_onnx(model, int8=int8, sets=names, data=folder, bound=bound, force=force, out=output)
@@ -172,7 +173,7 @@ def serve(
 
 def _training_pairs(run: Path, data: Path | None) -> list[tuple[str, str]]:
     """The pairs that a run was trained on, read as it read them."""
-    from tutelage.records.sources import data_folder
+    from tutelage.records.data_folder import data_folder
     from tutelage.train.recipe import load_recipe
     from tutelage.train.run import RECIPE, prepare
 

@@ -12,7 +12,7 @@ from tutelage.evaluate.gender import GenderResult, evaluate_gender
 from tutelage.evaluate.general import GeneralResult, evaluate_general, retained
 from tutelage.evaluate.significance import paired_differences
 from tutelage.evaluate.triplet import TripletResult, evaluate_triplets
-from tutelage.records import sources
+from tutelage.records import judged
 from tutelage.records.gender import GenderedTitles
 from tutelage.records.retrieval import RetrievalSet
 from tutelage.records.scored import ScoredPairs
@@ -63,9 +63,9 @@ def load_checks(
         ConfigError, DataError: a set that cannot be had, a fault in it, or two sets of one name.
     """
     checks = Checks(
-        [sources.triplet_set(name, folder, columns or COLUMNS) for name, columns in triplets],
-        [sources.general_set(name, folder) for name in general],
-        [sources.gendered(name, folder) for name in gender],
+        [judged.triplet_set(name, folder, columns or COLUMNS) for name, columns in triplets],
+        [judged.general_set(name, folder) for name in general],
+        [judged.gendered(name, folder) for name in gender],
     )
     if twice := [name for name in checks.names if checks.names.count(name) > 1]:
         raise ConfigError(f"'{twice[0]}': two sets have this name (a file's is its stem). Rename or drop one.")

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from tutelage.encode.encoder import encode
 from tutelage.export.graph import quiet, write_graph
-from tutelage.records.sources import labels
+from tutelage.records.taxonomy import labels
 
 LEAST = 1e-5  # of a column's size: below it the column holds nothing
 

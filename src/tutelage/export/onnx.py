@@ -22,8 +22,8 @@ from tutelage.export.gate import BOUND, HEADINGS, judge, refuse_loss, rows_of, w
 from tutelage.export.graph import inputs_of, refuse_ungraphable, write_graph
 from tutelage.export.int8 import write_int8
 from tutelage.records.files import of_file
+from tutelage.records.judged import retrieval_set
 from tutelage.records.retrieval import RetrievalSet
-from tutelage.records.sources import retrieval_set
 from tutelage.serve.engine import REPORT, TorchEngine, name_of, trained_dims
 from tutelage.serve.onnx_engine import OnnxEngine
 from tutelage.serve.onnx_folder import GRAPHS, MANIFEST, TOKENIZER, Manifest, replacing, sources_of

@@ -16,9 +16,10 @@ from datasets import Dataset
 
 from tutelage import __version__
 from tutelage.errors import ConfigError, DataError
-from tutelage.records import sources
+from tutelage.records import taxonomy
 from tutelage.records.attributions import ATTRIBUTIONS, TERMS
 from tutelage.records.concepts import Concept, labels_of, with_groups
+from tutelage.records.data_folder import REDRAWN, talentclef_files
 from tutelage.records.esco import read_esco
 from tutelage.records.pairs import CONCEPT, GROUP, concept_pairs
 from tutelage.records.talentclef import read_talentclef_pairs
@@ -114,12 +115,12 @@ def job_title_sets(wanted: JobTitles, folder: Path | None = None) -> dict[str, T
     Raises:
         ConfigError, DataError: a language or a file that cannot be had; titles of no known concept.
     """
-    taxonomy = "sample" if folder is None else "esco"
-    named = {each: f"{taxonomy}:{each}" for each in wanted.languages if each not in wanted.titles}
-    concepts = {language: sources.concepts(name, folder) for language, name in named.items()}
+    kind = "sample" if folder is None else "esco"
+    named = {each: f"{kind}:{each}" for each in wanted.languages if each not in wanted.titles}
+    concepts = {language: taxonomy.concepts(name, folder) for language, name in named.items()}
     for language, path in wanted.titles.items():
         named[language] = str(path)
-        concepts[language] = _titles(path, language, sources.concepts(f"{taxonomy}:en", folder))
+        concepts[language] = _titles(path, language, taxonomy.concepts(f"{kind}:en", folder))
     sets = {}
     for language, name in named.items():
         official = _official(wanted, language, folder)
@@ -149,7 +150,7 @@ def _official(wanted: JobTitles, language: str, folder: Path | None) -> TitleSet
     """The organisers' own file, where it is wanted and there; one that was drawn anew is none of theirs."""
     if not wanted.official or folder is None or language in wanted.titles:
         return None
-    files = [file for file in sources.talentclef_files(language, folder) if not file.name.endswith(sources.REDRAWN)]
+    files = [file for file in talentclef_files(language, folder) if not file.name.endswith(REDRAWN)]
     return TitleSet(read_talentclef_pairs(files[0], language), f"talentclef:{language}", None) if files else None
 
 

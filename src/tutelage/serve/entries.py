@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from tutelage.errors import DataError
-from tutelage.records.sources import TAXONOMIES, concepts, labels
 from tutelage.records.tables import is_missing, text_columns
+from tutelage.records.taxonomy import TAXONOMIES, concepts, labels
 from tutelage.serve.contract import Entry
 from tutelage.serve.snapshot import place_of
 

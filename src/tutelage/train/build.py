@@ -11,7 +11,7 @@ from tutelage.errors import ConfigError
 from tutelage.evaluate.checks import Checks, load_checks
 from tutelage.guide.sources import START, named
 from tutelage.guide.store import GuideStore
-from tutelage.records import sources
+from tutelage.records import judged, sources, taxonomy
 from tutelage.records.concepts import Label
 from tutelage.records.gender import with_forms_apart
 from tutelage.records.pairs import CONCEPT, IDENTITY_COLUMNS, concept_pairs, described_pairs
@@ -75,7 +75,7 @@ def _at_hand(
 def _pairs(source: TrainSource, data: DataRecipe, folder: Path | None, secret: set[str]) -> tuple[Dataset, set[str]]:
     """The pairs of a source that may be trained on, and the texts of its held-out concepts."""
     if named := sources.label_source(source.source):
-        given = sources.labels(named, folder)
+        given = taxonomy.labels(named, folder)
         given = with_forms_apart(given) if source.forms_apart else given
         labels, held_out = split_by_concept(given, data.held_out, data.seed)
         open_labels = [label for label in labels if comparable(label.text) not in secret]
@@ -162,7 +162,7 @@ def evaluation_sets(recipe: EvaluateRecipe, data: DataRecipe, folder: Path | Non
 
 
 def _evaluation_set(name: str, data: DataRecipe, folder: Path | None) -> RetrievalSet:
-    return sources.retrieval_set(name, folder, share=data.held_out, seed=data.seed)
+    return judged.retrieval_set(name, folder, share=data.held_out, seed=data.seed)
 
 
 def checks(recipe: Recipe, folder: Path | None) -> Checks:

@@ -9,12 +9,12 @@ from sentence_transformers import SentenceTransformer
 from torch import nn
 from transformers.trainer import TRAINER_STATE_NAME
 
-from tutelage.records import sources
+from tutelage.records import sources, taxonomy
 from tutelage.train.build import Sets, texts_only
 from tutelage.train.history import EVALUATION, table
 from tutelage.train.recipe import TrainSource
 
-LANGUAGES_NAMED = (*sources.TAXONOMIES, "talentclef")  # sources that say which languages they hold
+LANGUAGES_NAMED = (*taxonomy.TAXONOMIES, "talentclef")  # sources that say which languages they hold
 
 
 def describe_data(

@@ -22,7 +22,7 @@ from tutelage.guide import fingerprint as fp
 from tutelage.guide.mining import MiningRules, mine
 from tutelage.losses.masks import IdIndex
 from tutelage.losses.rules import Listed, Match
-from tutelage.records import sources
+from tutelage.records import sources, taxonomy
 from tutelage.records.pairs import CONCEPT, IDENTITY_COLUMNS
 from tutelage.records.texts import text_ids
 from tutelage.train import build
@@ -129,7 +129,7 @@ def _concepts(train: build.Sets, data: DataRecipe, folder: Path | None) -> dict[
                     concepts.setdefault(text, set()).add(concept)
     for named in filter(None, (sources.label_source(source.source) for source in data.train)):
         with suppress(ConfigError):  # an optional source that is not at hand; any other has been refused before
-            for label in sources.labels(named, folder):
+            for label in taxonomy.labels(named, folder):
                 concepts.setdefault(label.text, set()).add(label.concept)
     return concepts
 

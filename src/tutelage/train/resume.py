@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from tutelage.errors import ConfigError
-from tutelage.records import sources
+from tutelage.records.judged import hides
 from tutelage.train import build, checkpoints
 from tutelage.train.apart import is_apart
 from tutelage.train.recipe import Recipe, load_recipe
@@ -62,7 +62,7 @@ def _essence(recipe: Recipe) -> dict[str, str]:
     }
     # Of what a run is judged by, only this decides of its weights: texts not to be learned from, the best checkpoint.
     judged = recipe.evaluate
-    named = [name for name in (*judged.sets, *judged.optional) if sources.hides(name) or is_apart(name)]
+    named = [name for name in (*judged.sets, *judged.optional) if hides(name) or is_apart(name)]
     essence |= {"evaluate.sets": json.dumps(named), "evaluate.general": json.dumps(judged.general)}
     essence["evaluate.triplets"] = json.dumps([each.source for each in judged.triplets])
     if judged.best is not None:
