@@ -153,8 +153,8 @@ def test_a_name_that_means_no_titles_is_refused(name):
 )
 def test_real_data_without_a_folder_is_refused(function, name, monkeypatch):
     assert refused(ConfigError, function, name) == (
-        f"'{name}': no data folder is named. Get the data set, lay it out as tutelage.records.data_folder says, and name "
-        "the folder in TUTELAGE_DATA or --data."
+        f"'{name}': no data folder is named. Get the data set, lay it out as tutelage.records.data_folder says, and "
+        "name the folder in TUTELAGE_DATA or --data."
     )
 
 
