@@ -55,6 +55,16 @@ def test_a_run_of_two_sets_logs_the_guides_rate_in_each(recipe) -> None:
     assert all(entry["drop_guide"] in entry.values() for entry in logs)
 
 
+def test_a_set_alone_has_its_own_batch_size_too(recipe) -> None:
+    """All of its concepts are fewer than the recipe's size for every set."""
+    given = recipe("data.train=[{source: 'sample:en', batch_size: 8}]", "sampling.batch_size=4096", "training.epochs=1")
+    concepts = len(set(prepare(given, None).train["sample:en"]["concept"]))
+    said: list[str] = []
+    report = run_recipe(given, say=said.append)
+    assert report["training"]["steps"] == concepts // 8 > 10
+    assert f"training: {concepts // 8} batches of 8 an epoch" in said
+
+
 def test_the_batches_have_their_sets_sizes(recipe, tmp_path) -> None:
     from tutelage import GuidedTrainer
     from tutelage.encode.models import load_model

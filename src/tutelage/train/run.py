@@ -93,12 +93,13 @@ def run_recipe(
     model.model_card_data.set_widget_examples(build.texts_only(train))
     losses = build.guided_losses(recipe, model, store, train)
     alone = len(train) == 1
+    sizes = {name: recipe.of_set(name).sampling.batch_size for name in train}
     trainer = GuidedTrainer(
         model=model,
         args=arguments,
         train_dataset=build.one_or_several(train),
         loss=next(iter(losses.values())) if alone else losses,
-        batch_sizes={name: recipe.of_set(name).sampling.batch_size for name in train},
+        batch_sizes=sizes,
         group_column=recipe.loss.group,
         rows_in_use=recipe.training.rows_in_use,
         evaluator=judges.evaluators if recipe.training.evaluate_every else None,
@@ -120,7 +121,8 @@ def run_recipe(
         kept = output / build.CHECKPOINTS / KEPT
         guard = ForgettingGuard(model, judges.general, before.checks.general, kept, resume=resume)
         trainer.add_callback(guard)
-    say(f"training: {len(trainer.get_train_dataloader())} batches of {recipe.sampling.batch_size} an epoch")
+    batches = " or ".join(str(size) for size in sorted({*sizes.values()}))
+    say(f"training: {len(trainer.get_train_dataloader())} batches of {batches} an epoch")
     with _timed(seconds, "train"):
         alpha = recipe.training.wise_ft_alpha
         start = weights_of(model) if alpha < 1 else {}

@@ -26,7 +26,7 @@ class GuidedTrainer(SentenceTransformerTrainer):
         loss: the loss, or one for each set of ``train_dataset``.
         data_collator: default: the loss's own, which tokenises every distinct text of ``train_dataset`` once.
         group_column: the column whose equal values mean "the same group"; for the default collator.
-        batch_sizes: of single sets of ``train_dataset``, in place of the arguments' own.
+        batch_sizes: of single sets of ``train_dataset``, or of it itself, in place of the arguments' own.
         rows_in_use: train only those rows of the token table that the texts touch, which is the same and much less
             work. Default: wherever it is exact (no weight decay, SGD or AdamW, no prompts, one process) and the
             model's table allows it.
@@ -67,8 +67,9 @@ class GuidedTrainer(SentenceTransformerTrainer):
 
     def get_batch_sampler(self, dataset: Dataset, batch_size: int, *args: Any, **kwargs: Any) -> Any:
         """As ever, with the set's own batch size where it has one."""
-        sets = self.train_dataset.items() if isinstance(self.train_dataset, DatasetDict) else ()
-        for name, each in sets:
+        data = self.train_dataset
+        sets = data if isinstance(data, DatasetDict) else dict.fromkeys(self._batch_sizes, data)
+        for name, each in sets.items():
             if each is dataset:
                 batch_size = self._batch_sizes.get(name, batch_size)
         return super().get_batch_sampler(dataset, batch_size, *args, **kwargs)
