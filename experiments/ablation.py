@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tutelage.encode.models import MINILM
 from tutelage.evaluate.compare import compare_systems, load_system
 from tutelage.evaluate.report import REPORT, provenance, write_json
@@ -129,7 +131,7 @@ def main() -> None:
         for variant in variants:
             train(asked.recipe, home, variant, seed, asked.settings)
     rows = [row for name in variants if name != "plain" for row in compared(home, name, asked.seeds, asked.metric)]
-    for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True):  # over all variants and sets
+    for row, p in zip(rows, holm(np.array([row["p"] for row in rows])), strict=True):  # over all variants and sets
         row["p_holm"] = p
     print("\n".join(markdown_table(HEADINGS, [cells(row) for row in rows])))
     about = {"recipe": asked.recipe, "settings": asked.settings, "seeds": asked.seeds, "variants": VARIANTS}
