@@ -45,7 +45,8 @@ def test_equals_a_stable_sort_with_many_ties(count, queries, k, distinct, at_onc
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(nearest_rows, "SCORES_AT_ONCE", at_once)
         patch.setattr(nearest_rows, "QUERIES_AT_ONCE", 4)
-        patch.setattr(nearest_rows, "GATHERED_AT_ONCE", 50)
+        patch.setattr(nearest_rows, "ROWS_AT_ONCE", 50)
+        patch.setattr(nearest_rows, "PAIRS_AT_ONCE", 20)
         for parts, rows in ((whole(vectors), range(count)), ([chosen], chosen)):
             scores, found = nearest(asked, vectors, k, parts)
             assert (found == in_order(asked, vectors, list(rows), k)).all()

@@ -12,9 +12,10 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 QUERIES_AT_ONCE = 256
-SCORES_AT_ONCE = 4 * 1024 * 1024  # of one product: 16 MiB
-GATHERED_AT_ONCE = 16 * 1024  # rows that are copied together because they do not stand together
-BLOCK = 64  # scores of which at first only the largest is looked at
+SCORES_AT_ONCE = 1024 * 1024  # of one product: 4 MiB, which a cache holds until they have been looked at
+ROWS_AT_ONCE = 16 * 1024  # that are copied together because they do not stand together
+PAIRS_AT_ONCE = 256  # that are multiplied together: their copies fit into a cache, and cost no new memory
+BLOCK = 32  # scores of which only the largest is looked at for the bar
 
 Rows = slice | Int64[np.ndarray, "_"]
 Scores = Float[np.ndarray, "queries _"]
@@ -63,10 +64,10 @@ def _nearest(
     best = np.empty((count, 0), np.float32), np.empty((count, 0), np.int64)
     for rows, tile in _tiles(vectors, parts, SCORES_AT_ONCE // count):
         scores = np.matmul(queries, tile.T, out=_room(count * len(tile)).reshape(count, len(tile)))
-        least = best[0][:, -1] if best[0].shape[1] == k else np.full(count, -np.inf, np.float32)
-        query, column = _candidates(scores, k, least, room)
+        bar = np.maximum(_bar(scores, k), best[0][:, -1]) if best[0].shape[1] == k else _bar(scores, k)
+        query, column = np.divmod(np.flatnonzero(scores >= (bar - room)[:, None]), len(tile))
         found = dots(queries, query, tile, column)
-        best = first(best, query, found, column + rows.start if isinstance(rows, slice) else rows[column], k)
+        best = _first(best, query, found, column + rows.start if isinstance(rows, slice) else rows[column], k)
     return best
 
 
@@ -88,31 +89,22 @@ def _tiles(
                 rows = slice(start, min(start + width, part.stop))
                 yield rows, vectors[rows]
         else:
-            for start in range(0, len(part), min(width, GATHERED_AT_ONCE)):
-                chosen = part[start : start + min(width, GATHERED_AT_ONCE)]
+            for start in range(0, len(part), min(width, ROWS_AT_ONCE)):
+                chosen = part[start : start + min(width, ROWS_AT_ONCE)]
                 yield chosen, vectors[chosen]
 
 
-def _candidates(
-    scores: Float[np.ndarray, "queries tile"], k: int, least: Float[np.ndarray, " queries"], room: float
-) -> tuple[Int64[np.ndarray, " candidates"], Int64[np.ndarray, " candidates"]]:
-    """Query and column of every score that may be among the k best and not below ``least``.
+def _bar(scores: Float[np.ndarray, "queries tile"], k: int) -> Float[np.ndarray, " queries"]:
+    """What a score must reach to be among its query's k best, or a little less; -inf where there are fewer than k.
 
     The k-th largest of the blocks' maxima is no larger than the k-th largest score: k blocks hold one that large.
     """
     count, width = scores.shape
     blocks = width // BLOCK
-    whole, tail = scores[:, : blocks * BLOCK].reshape(count, BLOCK, blocks), scores[:, blocks * BLOCK :]
-    maxima = whole.max(axis=1) if blocks else scores[:, :0]
-    pool = maxima if blocks >= k else scores
-    if pool.shape[1] >= k:
-        least = np.maximum(least, np.partition(pool, pool.shape[1] - k, axis=1)[:, pool.shape[1] - k])
-    least = least - np.float32(room)
-    query, block = np.nonzero(maxima >= least[:, None])
-    place, within = np.nonzero(whole[query, :, block] >= least[query][:, None])
-    also, beyond = np.nonzero(tail >= least[:, None])
-    columns = within * blocks + block[place], beyond + blocks * BLOCK
-    return np.concatenate([query[place], also]), np.concatenate(columns)
+    pool = scores[:, : blocks * BLOCK].reshape(count, BLOCK, blocks).max(axis=1) if blocks >= k else scores
+    if pool.shape[1] < k:
+        return np.full(count, -np.inf, np.float32)
+    return np.partition(pool, pool.shape[1] - k, axis=1)[:, pool.shape[1] - k]
 
 
 def dots(
@@ -122,24 +114,25 @@ def dots(
     row: Int64[np.ndarray, " pairs"],
 ) -> Float[np.ndarray, " pairs"]:
     """The dot product of each pair, each summed in the same order, so that equal rows have equal products."""
-    steps = range(0, len(query), GATHERED_AT_ONCE)
-    parts = [slice(start, start + GATHERED_AT_ONCE) for start in steps]
-    found = [(vectors[row[part]] * queries[query[part]]).sum(axis=1) for part in parts]
+    steps = range(0, len(query), PAIRS_AT_ONCE)
+    parts = [slice(start, start + PAIRS_AT_ONCE) for start in steps]
+    found = [np.vecdot(vectors[row[part]], queries[query[part]]) for part in parts]
     return found[0] if len(found) == 1 else np.concatenate([np.empty(0, np.float32), *found])
 
 
-def first(
+def _first(
     best: tuple[Scores, Found],
     query: Int64[np.ndarray, " pairs"],
     score: Float[np.ndarray, " pairs"],
     row: Int64[np.ndarray, " pairs"],
     k: int,
 ) -> tuple[Scores, Found]:
-    """The k best of each query, of those known and of new ones; it must have as many as every other query."""
+    """The k best of each query, of those known and of new ones; fewer, where a query has fewer."""
     count, known = best[0].shape
-    query = np.concatenate([np.repeat(np.arange(count), known), query])
-    score, row = np.concatenate([best[0].ravel(), score]), np.concatenate([best[1].ravel(), row])
+    if known:
+        query = np.concatenate([np.repeat(np.arange(count), known), query])
+        score, row = np.concatenate([best[0].ravel(), score]), np.concatenate([best[1].ravel(), row])
     order = np.lexsort((row, -score, query))
-    ranked = query[order]
-    kept = order[np.arange(len(order)) - np.searchsorted(ranked, ranked) < k]
-    return score[kept].reshape(count, -1), row[kept].reshape(count, -1)
+    starts = np.searchsorted(query[order], np.arange(count + 1))
+    kept = order[starts[:-1, None] + np.arange(min(k, np.diff(starts).min()))]
+    return score[kept], row[kept]
