@@ -106,9 +106,10 @@ def _open(folder: Path) -> tuple[Manifest, Snapshot]:
             raise DataError(f"index {folder}: {name} is not what was written (its checksum differs). {_ANEW}")
     coded = [name for name in Entry._fields if name != "text"]
     table = pq.read_table(folder / ENTRIES, read_dictionary=coded).unify_dictionaries()
-    # Copy on write, since a read-only array cannot be handed to every library; nobody writes.
+    # Copy on write, since a read-only array cannot be handed to every library; nobody writes. A plain array, since each
+    # slice of a `memmap` costs as much as a small search.
     vectors = np.load(folder / VECTORS, mmap_mode="c" if manifest["entries"] else None)
-    return manifest, Snapshot(table, vectors)
+    return manifest, Snapshot(table, np.asarray(vectors))
 
 
 _ANEW = "Build the index anew: tutelage index."

@@ -133,6 +133,6 @@ def _first(
         query = np.concatenate([np.repeat(np.arange(count), known), query])
         score, row = np.concatenate([best[0].ravel(), score]), np.concatenate([best[1].ravel(), row])
     order = np.lexsort((row, -score, query))
-    starts = np.searchsorted(query[order], np.arange(count + 1))
-    kept = order[starts[:-1, None] + np.arange(min(k, np.diff(starts).min()))]
+    counts = np.bincount(query, minlength=count)
+    kept = order[(counts.cumsum() - counts)[:, None] + np.arange(min(k, counts.min()))]
     return score[kept], row[kept]
