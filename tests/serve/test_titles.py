@@ -9,8 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tutelage import cli
+from tutelage.errors import DataError
 from tutelage.records.streams import reading
-from tutelage.serve.contract import Entry
+from tutelage.serve.contract import ConceptHit, Entry, Match
 from tutelage.serve.engine import TorchEngine
 from tutelage.serve.match import Matcher
 from tutelage.serve.snapshot import Snapshot
@@ -156,6 +157,40 @@ def test_mistakes_are_one_line(call, place, model, tmp_path):
     assert "holds files that are no index" in refused("index", model, "sample:en", model)
     assert "--corpus and --index" in refused("search", model, "x", "--index", place, "--corpus", "sample:en")
     assert not (tmp_path / "m.csv").exists()
+
+
+class Answers:
+    """In a matcher's place: every title means the nurse, then so many other concepts as are asked for."""
+
+    def match(self, texts, k=3, languages=(), groups=()):
+        nurse = Entry("nurse", "c1", "2221.1", "nurse", "2221", "en")
+        hits = [ConceptHit(f"c{n}", "2221.1", "nurse", "2221", nurse, 1.0) for n in range(1, k + 1)]
+        return [Match(text, bool(text), 1.0, hits if text else []) for text in texts]
+
+
+def matched(source, target, **how):
+    return match_table(Answers, source, target, progress=False, **how)
+
+
+@pytest.mark.parametrize("target", ["m.csv", "m.tsv", "m.parquet", "m.jsonl"])
+def test_a_column_that_the_first_row_lacks_is_kept_or_refused_never_lost(tmp_path, target):
+    (tmp_path / "t.jsonl").write_text('{"title": "nurse"}\n{"title": "RN", "id": 7}\n', encoding="utf-8")
+    if target == "m.jsonl":
+        matched(tmp_path / "t.jsonl", tmp_path / target)
+        assert [row.get("id") for row in rows_of(tmp_path / target)] == [None, 7]
+    else:
+        with pytest.raises(DataError, match=r"row 2 .*has a column 'id', which the first row lacks\. Write \.jsonl"):
+            matched(tmp_path / "t.jsonl", tmp_path / target)
+        assert not (tmp_path / target).exists()
+
+
+@pytest.mark.parametrize("target", ["m.csv", "m.jsonl"])
+def test_a_later_column_that_a_match_adds_is_not_overwritten(tmp_path, monkeypatch, target):
+    monkeypatch.setattr("tutelage.serve.titles.ROWS_AT_ONCE", 2)
+    rows = '{"title": "a"}\n{"title": "b"}\n{"title": "c"}\n{"title": "d", "code": "9"}\n'
+    (tmp_path / "t.jsonl").write_text(rows, encoding="utf-8")
+    with pytest.raises(DataError, match=r"t\.jsonl row 4 .*has a column 'code', which a match adds\. Rename it"):
+        matched(tmp_path / "t.jsonl", tmp_path / target)
 
 
 def test_rows_pass_in_batches(tiny, tmp_path, monkeypatch):

@@ -28,6 +28,7 @@ ADDED = {
     ),
 }
 FLAT = (".csv", ".tsv")  # alternatives are their labels, joined
+JSON = (".jsonl", ".ndjson")  # each row has its own columns
 
 
 class Summary(NamedTuple):
@@ -71,7 +72,8 @@ def match_table(
 
     Raises:
         ConfigError: no such column; a column of the names that are added.
-        DataError: a file that cannot be read.
+        DataError: a file that cannot be read; a later row of JSONL with a column that is added, or that the first row
+            lacks and the target, other than JSONL, would lose.
     """
     if source.resolve() == target.resolve():
         raise ConfigError(f"{target}: the table itself. Choose another file to write.")
@@ -88,6 +90,7 @@ def match_table(
             tqdm(desc="match", unit=" titles", disable=None if progress else True) as bar,
         ):
             for batch in batches(stream.rows, ROWS_AT_ONCE):
+                _refuse_foreign(batch, rows, stream.columns, source, target)
                 texts = [_title(row, named, source) for row in batch]
                 found = found_by.match(texts, k, languages, groups)
                 write([{**row, **added(match, flat)} for row, match in zip(batch, found, strict=True)])
@@ -124,6 +127,17 @@ def _column(source: Path, columns: Sequence[str], named: str | None) -> str:
             return name
     asked = f"no column '{named}'" if named is not None else "which column holds the titles?"
     raise ConfigError(f"{source}: {asked} Columns: {', '.join(columns)}. Name one: --column NAME.")
+
+
+def _refuse_foreign(batch: Sequence[Row], before: int, columns: Sequence[str], source: Path, target: Path) -> None:
+    """A later row of JSONL may have more columns than the first: none may be overwritten or left out unsaid."""
+    for number, row in enumerate(batch, start=before + 1):
+        for name in row.keys() - columns:
+            where = f"{source} row {number} (blank lines not counted)"
+            if name in ADDED:
+                raise DataError(f"{where}: has a column '{name}', which a match adds. Rename it.")
+            if target.suffix.lower() not in JSON:
+                raise DataError(f"{where}: has a column '{name}', which the first row lacks. Write .jsonl.")
 
 
 def _title(row: Mapping[str, Any] | Row, column: str, source: Path) -> str:
