@@ -193,6 +193,19 @@ def test_a_later_column_that_a_match_adds_is_not_overwritten(tmp_path, monkeypat
         matched(tmp_path / "t.jsonl", tmp_path / target)
 
 
+@pytest.mark.parametrize(
+    ("target", "want"),
+    [("m.csv", "nurse ?"), ("m.tsv", "nurse ?"), ("m.parquet", "nurse ?"), ("m.jsonl", "nurse \ud83d")],
+)
+def test_half_a_surrogate_pair_loses_no_row(tmp_path, target, want):
+    rows = '{"title": "nurse \\ud83d", "deep": ["\\udfff"], "n": 0.1}\n{"title": "RN", "deep": [], "n": null}\n'
+    (tmp_path / "t.jsonl").write_text(rows, encoding="utf-8")
+    assert matched(tmp_path / "t.jsonl", tmp_path / target) == Summary(rows=2, known=2)
+    found = rows_of(tmp_path / target)
+    assert [row["title"] for row in found] == [want, "RN"]
+    assert float(found[0]["n"]) == 0.1
+
+
 def test_rows_pass_in_batches(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr("tutelage.serve.titles.ROWS_AT_ONCE", 4)
     engine = TorchEngine(tiny, "tiny")

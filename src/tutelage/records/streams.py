@@ -90,7 +90,9 @@ def writing(path: Path, columns: Sequence[str], schema: pa.Schema | None = None)
             with _parquet_writer(beside, schema, path) as write:
                 yield write
         else:
-            with beside.open("w", encoding="utf-8", newline="") as file:
+            # Half a surrogate pair is no UTF-8: JSON spells it again, elsewhere it becomes a question mark.
+            odd = "backslashreplace" if ending == ".jsonl" else "replace"
+            with beside.open("w", encoding="utf-8", errors=odd, newline="") as file:
                 yield _text_writer(file, ending, columns, path)
         settle(beside)
         os.replace(beside, path)
@@ -148,7 +150,7 @@ def _parquet_writer(beside: Path, schema: pa.Schema | None, path: Path) -> Itera
 
     def write(rows: Sequence[Row]) -> None:
         try:
-            table = pa.Table.from_pylist(rows, schema=writer[0].schema if writer else schema)
+            table = _table(rows, writer[0].schema if writer else schema)
         except (pa.ArrowException, TypeError) as fault:
             raise DataError(f"{path}: a column holds values of several types ({fault}). Write .jsonl.") from None
         if not writer:
@@ -160,6 +162,15 @@ def _parquet_writer(beside: Path, schema: pa.Schema | None, path: Path) -> Itera
     finally:
         for each in writer:
             each.close()
+
+
+def _table(rows: Sequence[Row], schema: pa.Schema | None) -> pa.Table:
+    """With a question mark for half a surrogate pair: only rows of JSON have one, and JSON gives them back."""
+    try:
+        return pa.Table.from_pylist(rows, schema=schema)
+    except UnicodeEncodeError:
+        text = json.dumps(rows, ensure_ascii=False).encode("utf-8", "replace")
+        return pa.Table.from_pylist(json.loads(text), schema=schema)
 
 
 def _jsonl_writer(file: IO[str]) -> Write:
