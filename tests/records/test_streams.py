@@ -110,6 +110,29 @@ def test_text_tables_become_parquet_and_back(tmp_path):
     assert (tmp_path / "a.csv").read_text() == (tmp_path / "c.csv").read_text()
 
 
+def test_a_column_whose_type_the_first_batch_does_not_tell_is_text_in_parquet(tmp_path):
+    rows = [
+        {"n": 1, "late": None, "tags": ["a"], "empty": [], "deep": {"a": 1}},
+        {"n": None, "late": 7, "tags": [], "empty": ["x"], "deep": {"b": None}},
+        {"late": "x", "tags": None, "empty": None},
+    ]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    copy(tmp_path / "a.jsonl", tmp_path / "b.parquet", size=1)
+    assert pq.read_table(tmp_path / "b.parquet").to_pydict() == {
+        "n": [1, None, None],
+        "late": [None, "7", "x"],
+        "tags": [["a"], [], None],
+        "empty": ["[]", '["x"]', None],
+        "deep": ['{"a": 1}', '{"b": null}', None],
+    }
+
+
+def test_a_number_beyond_64_bits_is_no_parquet(tmp_path):
+    (tmp_path / "a.jsonl").write_text(f'{{"n": {2**64}}}\n', encoding="utf-8")
+    with pytest.raises(DataError, match=r"beyond 64 bits .* Write \.jsonl"):
+        copy(tmp_path / "a.jsonl", tmp_path / "b.parquet")
+
+
 def test_a_column_of_several_types_is_no_parquet(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"n": 1}\n{"n": "one"}\n', encoding="utf-8")
     with pytest.raises(DataError, match=r"several types .* Write \.jsonl"):

@@ -206,6 +206,22 @@ def test_half_a_surrogate_pair_loses_no_row(tmp_path, target, want):
     assert float(found[0]["n"]) == 0.1
 
 
+@pytest.mark.parametrize("source", ["t.csv", "t.tsv", "t.jsonl"])
+def test_the_types_of_what_is_added_do_not_depend_on_the_first_rows(tmp_path, monkeypatch, source):
+    monkeypatch.setattr("tutelage.serve.titles.ROWS_AT_ONCE", 1)
+    titles = ["", "nurse"]  # nothing is found for the first
+    lines = (
+        [json.dumps({"title": title}) for title in titles] if source == "t.jsonl" else ["title\tn", "\t1", "nurse\t2"]
+    )
+    text = "\n".join(lines).replace("\t", "," if source == "t.csv" else "\t")
+    (tmp_path / source).write_text(text, encoding="utf-8")
+    matched(tmp_path / source, tmp_path / "m.parquet", k=2)
+    found = pq.read_table(tmp_path / "m.parquet")
+    assert found.schema.field("score").type == ADDED["score"]
+    assert found.schema.field("alternatives").type.value_type == ADDED["alternatives"].value_type
+    assert [len(each) for each in found["alternatives"].to_pylist()] == [0, 1]
+
+
 def test_rows_pass_in_batches(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr("tutelage.serve.titles.ROWS_AT_ONCE", 4)
     engine = TorchEngine(tiny, "tiny")

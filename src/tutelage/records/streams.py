@@ -26,7 +26,7 @@ Write = Callable[[Sequence[Row]], None]
 
 
 class Stream(NamedTuple):
-    """A table being read: its columns (of JSONL: those of the first row), its rows, and a Parquet file's schema."""
+    """A table being read: its columns (of JSONL: those of the first row), its rows, and, but of JSONL, their types."""
 
     columns: list[str]
     rows: Iterator[Row]
@@ -61,7 +61,8 @@ def reading(path: Path) -> Iterator[Stream]:
         first = next(rows, None)
         if first is None:
             raise DataError(f"{path}: no row in it. Wanted at least one.")
-        yield Stream(list(first), _again(first, rows))
+        types = None if ending == ".jsonl" else pa.schema([(name, pa.string()) for name in first])
+        yield Stream(list(first), _again(first, rows), types)
 
 
 def batches(rows: Iterator[Row], size: int) -> Iterator[list[Row]]:
@@ -76,8 +77,9 @@ def writing(path: Path, columns: Sequence[str], schema: pa.Schema | None = None)
 
     Args:
         path: its ending says what it is.
-        columns: of CSV and TSV; a cell that a row lacks, or that is none, is empty.
-        schema: of Parquet; default: that of the first batch.
+        columns: of all but JSONL; a cell that a row lacks, or that is none, is empty.
+        schema: types of Parquet's columns; the first batch tells those that it lacks. A column that is none all through
+            it, or holds objects, is text, spelled as in CSV.
 
     Raises:
         DataError: an unknown ending; a cell that the format cannot hold.
@@ -87,7 +89,7 @@ def writing(path: Path, columns: Sequence[str], schema: pa.Schema | None = None)
     beside = path.with_name(f".{path.name}.partial")
     try:
         if ending == ".parquet":
-            with _parquet_writer(beside, schema, path) as write:
+            with _parquet_writer(beside, columns, schema, path) as write:
                 yield write
         else:
             # Half a surrogate pair is no UTF-8: JSON spells it again, elsewhere it becomes a question mark.
@@ -145,23 +147,44 @@ def _parquet(path: Path) -> Iterator[pq.ParquetFile]:
 
 
 @contextmanager
-def _parquet_writer(beside: Path, schema: pa.Schema | None, path: Path) -> Iterator[Write]:
-    writer: list[pq.ParquetWriter] = []
+def _parquet_writer(beside: Path, columns: Sequence[str], known: pa.Schema | None, path: Path) -> Iterator[Write]:
+    writer: pq.ParquetWriter | None = None
+    schema = known
+    spelled: list[str] = []
 
     def write(rows: Sequence[Row]) -> None:
+        nonlocal writer, schema, spelled
         try:
-            table = _table(rows, writer[0].schema if writer else schema)
-        except (pa.ArrowException, TypeError) as fault:
-            raise DataError(f"{path}: a column holds values of several types ({fault}). Write .jsonl.") from None
-        if not writer:
-            writer.append(pq.ParquetWriter(beside, table.schema))
-        writer[0].write_table(table)
+            if writer is None:
+                schema, spelled = _types(rows, columns, known)
+            table = _table([{**row, **{name: _spelled(row.get(name)) for name in spelled}} for row in rows], schema)
+        except (pa.ArrowException, TypeError, OverflowError) as fault:
+            raise DataError(
+                f"{path}: a column holds values of several types or beyond 64 bits ({fault}). Write .jsonl."
+            ) from None
+        writer = writer or pq.ParquetWriter(beside, schema)
+        writer.write_table(table)
 
     try:
         yield write
     finally:
-        for each in writer:
-            each.close()
+        if writer:
+            writer.close()
+
+
+def _types(rows: Sequence[Row], columns: Sequence[str], known: pa.Schema | None) -> tuple[pa.Schema, list[str]]:
+    """Types of the columns, and which of them are to be spelled as text: those of which these rows tell too little."""
+    given = {field.name: field for field in known or ()}
+    found = _table([{name: row.get(name) for name in columns if name not in given} for row in rows], None).schema
+    spelled = [field.name for field in found if not _lasting(field.type)]
+    given |= {field.name: field.with_type(pa.string()) if field.name in spelled else field for field in found}
+    return pa.schema([given[name] for name in columns]), spelled
+
+
+def _lasting(kind: pa.DataType) -> bool:
+    """Whether rows to come can have this type too: of nulls none is known yet, and an object's new fields would go."""
+    kind = kind.value_type if pa.types.is_list(kind) else kind
+    return not (pa.types.is_null(kind) or pa.types.is_nested(kind))
 
 
 def _table(rows: Sequence[Row], schema: pa.Schema | None) -> pa.Table:
@@ -213,7 +236,10 @@ def _tsv_writer(file: IO[str], columns: Sequence[str], path: Path) -> Write:
 
 
 def _cell(row: Mapping[str, Any], column: str) -> str:
-    value = row.get(column)
+    return _spelled(row.get(column)) or ""
+
+
+def _spelled(value: Any) -> str | None:
     if value is None:
-        return ""
+        return None
     return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, (list, dict)) else str(value)

@@ -58,7 +58,8 @@ def match_table(
 
     Added are concept (`UNKNOWN` where it is not believed), its code and label, the label that matched and its language,
     the score, the confidence, and the alternatives: the other concepts, or all where none is believed. In CSV and TSV
-    these are their labels, joined by " | "; in JSONL and Parquet a list of concept, code, label and score.
+    these are their labels, joined by " | "; in JSONL and Parquet a list of concept, code, label and score. Of JSONL,
+    Parquet's types are those of the first rows (`tutelage.records.streams.writing`).
 
     Args:
         matcher: makes it; asked once the table is known to be readable, since a model takes time.
@@ -81,7 +82,7 @@ def match_table(
         named = _column(source, stream.columns, column)
         if clash := [name for name in stream.columns if name in ADDED]:
             raise ConfigError(f"{source}: has a column '{clash[0]}', which a match adds. Rename it.")
-        schema = stream.schema and pa.schema([*stream.schema, *(pa.field(name, ADDED[name]) for name in ADDED)])
+        schema = pa.schema([*(stream.schema or ()), *(pa.field(name, ADDED[name]) for name in ADDED)])
         flat = target.suffix.lower() in FLAT
         rows = known = 0
         found_by = matcher()
