@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import os
+import threading
 from functools import partial
 
 import pytest
@@ -53,6 +54,24 @@ def test_a_content_length_without_sense_is_no_fault_of_ours(length):
 def test_too_many_texts_or_characters_are_413(path, body):
     (answer,) = requests(fake_app(limits=SMALL), ("POST", path, body))
     assert answer.status == 413
+
+
+def test_more_tokens_than_may_wait_are_not_told_one_by_one():
+    fits, beyond = requests(
+        fake_app(limits=SMALL), ("POST", "/tokenize", {"inputs": "a " * 8}), ("POST", "/tokenize", {"inputs": "a " * 9})
+    )
+    assert (fits.status, len(fits.json()[0])) == (200, 10)
+    assert beyond.status == 413
+    assert beyond.json()["error"] == "inputs: 11 tokens; at most 10 in one request. Send several."
+
+
+def test_tokens_are_spelled_beside_the_event_loop():
+    engine, threads = FakeEngine(), []
+    engine.pieces = lambda ids: threads.append(threading.current_thread()) or FakeEngine.pieces(engine, ids)
+    (answer,) = requests(fake_app(engine=engine), ("POST", "/tokenize", {"inputs": ["a", "b"]}))
+    assert answer.status == 200
+    assert threads
+    assert threading.main_thread() not in threads
 
 
 def test_a_full_queue_is_429_in_both_forms_and_nothing_is_lost():

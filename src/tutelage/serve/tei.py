@@ -3,6 +3,7 @@
 ``POST /`` answers as ``/embed`` or ``/similarity``, by the shape of ``inputs``: Hugging Face's client sends both there.
 """
 
+import asyncio
 from typing import Annotated, Literal
 
 import numpy as np
@@ -10,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from tutelage import __version__
+from tutelage.serve.engine import Engine
 from tutelage.serve.errors import Refused
 from tutelage.serve.limits import check_texts
 from tutelage.serve.served import Served, answered, narrowed, prompt_of, unless_gone
@@ -131,17 +133,12 @@ def routes(served: Served) -> APIRouter:
         check_texts(texts, served.limits, "inputs")
         prompt = prompt_of(engine, body.prompt_name)
         found = await unless_gone(request, served.batcher.tokens(texts, prompt=prompt))
-        rows = [[(each, *piece) for each, piece in zip(ids, engine.pieces(ids), strict=True)] for ids in found]
-        return answered(
-            [
-                [
-                    {"id": each, "text": text, "special": special, "start": None, "stop": None}
-                    for each, text, special in row
-                    if body.add_special_tokens or not special
-                ]
-                for row in rows
-            ]
-        )
+        if (count := sum(map(len, found))) > served.limits.queue_tokens:
+            raise Refused(
+                413, f"inputs: {count} tokens; at most {served.limits.queue_tokens} in one request. Send several.",
+                param="inputs",
+            )  # fmt: skip
+        return await asyncio.to_thread(_told, engine, found, body.add_special_tokens)
 
     @router.get("/info")
     async def info() -> Response:
@@ -164,6 +161,19 @@ def routes(served: Served) -> APIRouter:
         )
 
     return router
+
+
+def _told(engine: Engine, ids: list[list[int]], add_special_tokens: bool) -> Response:
+    """Each text's tokens. Of many it takes seconds: not in the event loop."""
+    rows = [
+        [
+            {"id": each, "text": text, "special": special, "start": None, "stop": None}
+            for each, (text, special) in zip(row, engine.pieces(row), strict=True)
+            if add_special_tokens or not special
+        ]
+        for row in ids
+    ]
+    return answered(rows)
 
 
 def _listed(inputs: str | list[str]) -> list[str]:
