@@ -8,6 +8,7 @@ each engine, and how far its vectors lie from the documented ones.
 
 import argparse
 import json
+import shutil
 import sys
 from functools import partial
 from itertools import islice
@@ -72,6 +73,7 @@ SIDES = {"documented": documented, **{name: partial(engine, kind) for name, kind
 
 
 def main(texts: int, repeats: int) -> None:
+    shutil.rmtree(EXPORTED, ignore_errors=True)
     manifest = export_onnx(MINILM, int8=True, out=EXPORTED, data=data_folder(), force=True)
     found = take_turns(__file__, list(SIDES), {"texts": texts}, repeats)
     vectors = {side: np.array(result.pop("vectors"), np.float32) for side, result in found.items()}

@@ -125,6 +125,45 @@ def test_an_export_that_loses_too_much_changes_nothing_unless_forced(
     assert set(content(model / "onnx")) == {"model.onnx", "tokenizer.json", MANIFEST}
 
 
+@pytest.fixture
+def quick(model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A model whose graph is written already, and judged without a loss."""
+    graph = (model / "onnx" / "model.onnx").read_bytes()
+    monkeypatch.setattr(export, "write_graph", lambda model, path: path.write_bytes(graph))
+    monkeypatch.setattr(export, "judge", lambda *given: {"model.onnx": {"dev": figures(0.0)}})
+    return model
+
+
+def test_a_copy_of_the_model_appears_whole_or_not_at_all(
+    quick: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, out = content(quick), tmp_path / "new" / "copy"
+    for fails in (lambda *given: {"model.onnx": {"dev": figures(0.3)}}, killed):
+        monkeypatch.setattr(export, "judge", fails)
+        with pytest.raises((ConfigError, KeyboardInterrupt)):
+            export_onnx(str(quick), out=out)
+        assert list(out.parent.iterdir()) == []
+    monkeypatch.setattr(export, "judge", lambda *given: {"model.onnx": {"dev": figures(0.0)}})
+    export_onnx(str(quick), out=out)
+    assert list(out.parent.iterdir()) == [out]
+    assert HEADING in (out / "README.md").read_text()
+    np.testing.assert_allclose(
+        load_engine(str(out), "onnx").encode(TEXTS), load_engine(str(out)).encode(TEXTS), atol=1e-5
+    )
+    assert content(quick) == before
+
+
+def test_a_folder_that_holds_something_is_not_written_over(quick: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    export_onnx(str(quick), out=tmp_path / "empty")
+    (tmp_path / "file").touch()
+    for taken in (tmp_path / "empty", tmp_path / "file", quick):
+        before = content(taken)
+        with pytest.raises(ConfigError, match=rf"--out {taken} is there already\. .*anew: tutelage export {taken}\."):
+            export_onnx("no such model", out=taken)
+        assert content(taken) == before
+
+
 @pytest.mark.parametrize("last", ["tokenizer.json", MANIFEST])
 def test_an_export_killed_between_two_files_leaves_the_old_one(
     last: str, model: Path, monkeypatch: pytest.MonkeyPatch

@@ -40,7 +40,9 @@ def export(
     ] = None,
     bound: Annotated[float, typer.Option(min=0, help="The MAP that may be lost on a set.")] = 0.005,
     force: Annotated[bool, typer.Option("--force", help="Keep an export that loses more.")] = False,
-    output: Annotated[Path | None, typer.Option("--out", help="Save the model here first.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--out", help="A new folder, for a copy of the model with its graph.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write a model as ONNX, once it is shown to rank as before.

@@ -5,7 +5,10 @@ Inference look for them.
 """
 
 import json
-from collections.abc import Sequence
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,7 +24,7 @@ from tutelage.export.card import CARD, markdown_table, with_part
 from tutelage.export.gate import BOUND, HEADINGS, judge, refuse_loss, rows_of, worst
 from tutelage.export.graph import inputs_of, refuse_ungraphable, write_graph
 from tutelage.export.int8 import write_int8
-from tutelage.records.files import of_file
+from tutelage.records.files import of_file, settle
 from tutelage.records.judged import retrieval_set
 from tutelage.records.retrieval import RetrievalSet
 from tutelage.serve.engine import REPORT, TorchEngine, name_of, trained_dims
@@ -57,10 +60,11 @@ def export_onnx(
         data: the folder of real data.
         bound: how much MAP an export may lose on a set.
         force: keep it even so.
-        out: a folder that the model is saved in first; wanted where ``name`` is no folder.
+        out: a new folder, for a copy of the model with its graph; wanted where ``name`` is no folder.
 
     Raises:
-        ConfigError: no such model or set; a model that makes no graph; a loss beyond the bound.
+        ConfigError: no such model or set; an ``out`` that holds something; a model that makes no graph; a loss beyond
+            the bound.
 
     Example::
 
@@ -68,27 +72,52 @@ def export_onnx(
     """
     if out is None and not Path(name).is_dir():
         raise ConfigError(f"export: '{name}' is no folder to write into. Name one for the model and its graph: --out.")
+    if out is not None:
+        _refuse_taken(out)
     judged = _sets(name, sets, data)
     model = load_model(name, device="cpu")
     refuse_ungraphable(model)
     engine = TorchEngine(model, name_of(name), trained_dims(name))
-    if out is not None:
-        model.save_pretrained(str(out))
-    folder = out or Path(name)
-    with replacing(folder) as beside:
-        manifest = _write(model.float(), engine, folder, beside, int8)
-        exported = {
-            graph: OnnxEngine(beside, manifest, name, kind) for kind, graph in GRAPHS.items() if graph in manifest.files
-        }
-        _refuse_another_computation(engine, exported[GRAPHS["onnx"]])
-        found = judge(engine, exported, judged)
-        if not force:
-            refuse_loss(found, bound)
-        gate = {"bound": bound, "forced": worst(found)[0] > bound, "sets": found}
-        manifest = manifest.model_copy(update={"gate": gate})
-        write_json(beside / MANIFEST, manifest.model_dump(mode="json"))
-    tell_card(folder, gate)
+    with _saved(model, out) if out else nullcontext(Path(name)) as folder:
+        with replacing(folder) as beside:
+            manifest = _write(model.float(), engine, folder, beside, int8)
+            exported = {
+                graph: OnnxEngine(beside, manifest, name, kind)
+                for kind, graph in GRAPHS.items()
+                if graph in manifest.files
+            }
+            _refuse_another_computation(engine, exported[GRAPHS["onnx"]])
+            found = judge(engine, exported, judged)
+            if not force:
+                refuse_loss(found, bound)
+            gate = {"bound": bound, "forced": worst(found)[0] > bound, "sets": found}
+            manifest = manifest.model_copy(update={"gate": gate})
+            write_json(beside / MANIFEST, manifest.model_dump(mode="json"))
+        tell_card(folder, gate)
     return manifest
+
+
+def _refuse_taken(out: Path) -> None:
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise ConfigError(
+            f"export: --out {out} is there already. Name a new folder, or export the model in it anew: tutelage export "
+            f"{out}."
+        )
+
+
+@contextmanager
+def _saved(model: SentenceTransformer, out: Path) -> Iterator[Path]:
+    """The model in a folder beside, which becomes ``out`` when the block ends without an error."""
+    out = out.resolve()
+    work = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(work, ignore_errors=True)
+    try:
+        model.save_pretrained(str(work))
+        yield work
+        os.replace(work, out)
+        settle(out.parent)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
 
 
 def _sets(name: str, asked: Sequence[str], data: Path | None) -> list[RetrievalSet]:
