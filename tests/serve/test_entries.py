@@ -49,6 +49,11 @@ def test_labels_alone_are_concepts_of_their_own(tmp_path):
     assert [(e.text, e.concept, e.preferred) for e in found] == [("nurse",) * 3, ("cook",) * 3]
 
 
+def test_a_table_is_one_however_its_ending_is_written(tmp_path):
+    path = write(tmp_path / "Taxonomy.CSV", "label,concept\nnurse,c1\n")
+    assert [(e.text, e.concept) for e in entries(path)] == [("nurse", "c1")]
+
+
 def test_faults_are_named(tmp_path):
     with pytest.raises(DataError, match="no column 'label'"):
         entries(write(tmp_path / "a.csv", "title\nnurse\n"))

@@ -33,7 +33,7 @@ def entries(name: str, folder: Path | None = None) -> list[Entry]:
             for each in concepts(name, folder)
             for text in each.labels
         ]
-    elif name.removesuffix(".gz").endswith(ENDINGS):
+    elif name.lower().removesuffix(".gz").endswith(ENDINGS):
         found = _with_preferred(_rows(name))
     else:
         if not is_missing(name) and not Path(name).is_file():
