@@ -125,6 +125,15 @@ def test_search_in_an_index(call, place, model):
     assert result["hits"][0]["score"] == pytest.approx(1, abs=1e-6)
 
 
+def test_brackets_and_colons_are_shown_as_they_stand(call, model, tmp_path):
+    (tmp_path / "[b]").mkdir()
+    corpus = tmp_path / "[b]" / "titles.txt"
+    corpus.write_text("Entwickler [m/w/d]\n:nurse:\n[bold]x\n", encoding="utf-8")
+    code, out, _ = call("search", model, "x [/b]", "--corpus", corpus)
+    assert code == 0
+    assert all(shown in out for shown in ("x [/b]", "Entwickler [m/w/d]", ":nurse:", "[bold]x"))
+
+
 def test_index_in_figures(call, model, tmp_path):
     code, out, _ = call("index", model, "sample:en", tmp_path / "index", "--json")
     assert code == 0

@@ -78,7 +78,7 @@ def _run(source: str, overrides: list[str], folder: Path | None, overwrite: bool
 
     recipe = load_recipe(source, overrides, sample=folder is None)
     quiet = as_json or not err.is_terminal
-    say = (lambda line: None) if as_json else (lambda line: err.print(f"- {line}", highlight=False, soft_wrap=True))
+    say = (lambda line: None) if as_json else (lambda line: err.print(f"- {line}", soft_wrap=True))
     report = run_recipe(recipe, folder, overwrite=overwrite, resume=resume, say=say, quiet=quiet)
     if as_json:
         return print_json(report)
@@ -127,8 +127,8 @@ def recipe_check(recipe: RecipeSource, sets: Sets = None, data: DataFolder = Non
         return print_json({"recipe": loaded.model_dump(mode="json"), "pairs": count, "sets": names})
     print(loaded.to_yaml(), end="")
     for line in told(found.left_out):
-        err.print(line, highlight=False, soft_wrap=True)
-    err.print(f"ok: {count} training pairs; sets: {', '.join(names)}", highlight=False)
+        err.print(line, soft_wrap=True)
+    err.print(f"ok: {count} training pairs; sets: {', '.join(names)}")
 
 
 def _command() -> str:

@@ -51,7 +51,7 @@ def audit(
     for table in audit_tables(found):
         out.print(table)
         out.print()
-    err.print(f"Written: {out_folder or loaded.output / audits.FOLDER}", highlight=False, soft_wrap=True)
+    err.print(f"Written: {out_folder or loaded.output / audits.FOLDER}", soft_wrap=True)
 
 
 @app.command(

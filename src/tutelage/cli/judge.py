@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from tutelage.cli.shared import DataFolder, Json, app, err, example, out, print_json
+from tutelage.cli.shared import DataFolder, Json, app, console, err, example, out, print_json
 from tutelage.errors import ConfigError
 
 
@@ -152,7 +151,7 @@ def compare(
     comparison = compare_systems(a, b, metric or ("map",))
     if as_json:
         return print_json(comparison)
-    Console(width=max(out.width, 140)).print(compare_table(comparison))  # a figure cut short would be a wrong one
+    console(width=max(out.width, 140)).print(compare_table(comparison))  # a figure cut short would be a wrong one
     if comparison["left_out"]:
         err.print(f"Not in every run, so left out: {', '.join(comparison['left_out'])}.", soft_wrap=True)
 

@@ -118,9 +118,9 @@ def index(
             f"Held out: {told.queries} labels, {told.absent} of them of absent concepts. First concept right: "
             f"{told.right:.1%}. At confidence {told.threshold}: {told.answered:.1%} answered, {told.precision:.1%} of "
             f"them rightly. Calibration error {told.ece:.3f}, Brier score {told.brier:.3f}.",
-            soft_wrap=True, highlight=False,
+            soft_wrap=True,
         )  # fmt: skip
-    out.print(f"{stats.entries} labels, {stats.concepts} concepts. Index: {place}", soft_wrap=True, highlight=False)
+    out.print(f"{stats.entries} labels, {stats.concepts} concepts. Index: {place}", soft_wrap=True)
 
 
 @app.command(
@@ -167,8 +167,8 @@ def match_titles(
     )  # fmt: skip
     if as_json:
         return print_json({**summary._asdict(), "unknown": summary.unknown, "out": str(output)})
-    out.print(f"{summary.rows} rows: {summary.known} known, {summary.unknown} unknown.", highlight=False)
-    out.print(f"Written: {output}", soft_wrap=True, highlight=False)
+    out.print(f"{summary.rows} rows: {summary.known} known, {summary.unknown} unknown.")
+    out.print(f"Written: {output}", soft_wrap=True)
 
 
 def _listed(words: str) -> list[str]:

@@ -1,6 +1,7 @@
 """What the commands share: the program, its consoles, options that several take, and the form of examples."""
 
 import json
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,7 +20,9 @@ app = typer.Typer(
 recipes = typer.Typer(help="Show or check a recipe.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(recipes, name="recipe")
 
-out, err = Console(), Console(stderr=True)
+# What is printed is text: "Entwickler [m/w/d]" has no markup in it, and ":nurse:" is no picture.
+console = partial(Console, markup=False, emoji=False, highlight=False)
+out, err = console(), console(stderr=True)
 
 NO_DATA = (
     "No data folder is named, so this runs on the sample inside the package: 305 occupations, written for trying "

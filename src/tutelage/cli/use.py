@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 
 from tutelage.cli.shared import (
     DataFolder,
@@ -12,6 +11,7 @@ from tutelage.cli.shared import (
     Json,
     Threshold,
     app,
+    console,
     err,
     example,
     out,
@@ -60,7 +60,7 @@ def export(
     made = export_onnx(model, int8=int8, sets=names, data=folder, bound=bound, force=force, out=output)
     if as_json:
         return print_json(made.model_dump(mode="json"))
-    Console(width=max(out.width, 120)).print(gate_table(made.gate["sets"]))  # a figure cut short would be a wrong one
+    console(width=max(out.width, 120)).print(gate_table(made.gate["sets"]))  # a figure cut short would be a wrong one
     out.print(f"Written: {(output or Path(model)) / 'onnx'}", soft_wrap=True)
 
 
@@ -102,10 +102,10 @@ def embed(
     if as_json:
         return print_json(made)
     if made["skipped"]:
-        err.print(f"Finished before: {made['path']}", highlight=False, soft_wrap=True)
+        err.print(f"Finished before: {made['path']}", soft_wrap=True)
     out.print(
         f"{made['path']}: {made['rows']:,} rows, {made['texts']:,} distinct texts, {made['dim']} {made['dtype']}",
-        highlight=False, soft_wrap=True,
+        soft_wrap=True,
     )  # fmt: skip
 
 
