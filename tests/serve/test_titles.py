@@ -117,6 +117,19 @@ def test_options_of_a_match(call, place, model, tmp_path):
     assert [row["alternatives"] for row in found] == [[]] * 4
 
 
+def test_languages_may_have_spaces_between_and_must_be_the_indexs(call, place, tmp_path):
+    (tmp_path / "t.csv").write_text("title\nممرض\nKrankenpfleger\n", encoding="utf-8")
+    words = ("match", tmp_path / "t.csv", "--index", place, "--out", tmp_path / "m.csv", "--threshold", "0")
+    code, _, _ = call(*words, "--languages", "de, ar", "--groups", " 2221 ,")
+    assert code == 0
+    assert {row["matched_language"] for row in rows_of(tmp_path / "m.csv")} == {"de", "ar"}
+    code, _, err = call(*words, "--languages", "en,fr")
+    assert code == 2
+    assert err.endswith(
+        f"ConfigError: match: --languages fr: index {place} has no such labels. Its languages: ar, de, en.\n"
+    )
+
+
 def test_search_in_an_index(call, place, model):
     code, out, _ = call("search", model, "nurse", "--index", place, "-k", "2", "--json")
     assert code == 0

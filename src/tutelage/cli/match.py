@@ -154,17 +154,24 @@ def match_titles(
     from tutelage.serve.places import open_index
     from tutelage.serve.titles import match_table
 
+    asked = _listed(languages)
+
     def matcher() -> Matcher:
         opened = open_index(place)
-        named = model or opened.stats().notes.get("model")
+        held = opened.stats()
+        if unknown := [language for language in asked if language not in held.languages]:
+            raise ConfigError(
+                f"match: --languages {unknown[0]}: index {place} has no such labels. Its languages: "
+                f"{', '.join(filter(None, held.languages)) or 'none named'}."
+            )
+        named = model or held.notes.get("model")
         if not named:
             raise ConfigError(f"index {place} does not say what model it was built with. Give --model.")
         return Matcher(load_engine(named, engine), opened, threshold)
 
     summary = match_table(
-        matcher, titles, output, column=column, k=k, languages=_listed(languages), groups=_listed(groups),
-        progress=not as_json,
-    )  # fmt: skip
+        matcher, titles, output, column=column, k=k, languages=asked, groups=_listed(groups), progress=not as_json
+    )
     if as_json:
         return print_json({**summary._asdict(), "unknown": summary.unknown, "out": str(output)})
     out.print(f"{summary.rows} rows: {summary.known} known, {summary.unknown} unknown.")
@@ -172,4 +179,4 @@ def match_titles(
 
 
 def _listed(words: str) -> list[str]:
-    return [word for word in words.split(",") if word]
+    return [word for each in words.split(",") if (word := each.strip())]
