@@ -14,7 +14,7 @@ from tutelage.serve.engine import TorchEngine
 from tutelage.serve.entries import entries
 from tutelage.serve.exact import FolderIndex
 from tutelage.serve.match import Matcher
-from tutelage.serve.places import open_index
+from tutelage.serve.places import open_index, pair
 from tutelage.serve.rollup import nearest_concepts, roll_up, search_concepts
 from tutelage.serve.snapshot import Snapshot
 
@@ -96,6 +96,19 @@ def test_another_model_is_refused(index, tmp_path):
     for use in (lambda: Matcher(other, index), lambda: search_concepts(other, index, ["chef"])):
         with pytest.raises(CacheMismatch, match=r"vectors of model tiny \(\w{12}\), this is other"):
             use()
+
+
+def test_the_same_model_in_another_form_is_refused_with_the_option_that_differs(index, engine):
+    built = engine.fingerprint
+    engine.fingerprint = f"{built}-int8"
+    with pytest.raises(CacheMismatch, match=r"built without --engine onnx-int8: leave that out here too, or build the"):
+        pair(engine, index)
+    index.build([Entry("nurse", "c1", "", "", "", "en")], engine.encode(["nurse"]), engine.fingerprint)
+    engine.fingerprint = built
+    with pytest.raises(
+        CacheMismatch, match=r"built with --engine onnx-int8: give that here too, or build the index anew"
+    ):
+        pair(engine, index)
 
 
 def test_an_index_of_no_label_is_refused(engine, tmp_path):

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from tqdm import tqdm
 
 from tutelage.encode.lengths import pack
-from tutelage.serve.onnx_folder import GRAPHS, TOKENIZER, Manifest, read_export
+from tutelage.serve.onnx_folder import GRAPHS, INT8, TOKENIZER, Manifest, read_export
 
 OUTPUT = "sentence_embedding"
 TOKENISED_AT_ONCE = 1024  # texts
@@ -47,7 +47,7 @@ class OnnxEngine:
         self.name, self.dims, self.max_length = name, manifest.dims, manifest.max_length
         self.prompts: Mapping[str, str | None] = manifest.prompts
         self.default_prompt = manifest.default_prompt
-        self.fingerprint = manifest.fingerprint + "-int8" * (kind == "onnx-int8")
+        self.fingerprint = manifest.fingerprint + INT8 * (kind == "onnx-int8")
         self._inputs, self._padding = manifest.inputs, manifest.padding_id
         cores = cores or cores_at_hand()
         shared = self.dims[0] >= WIDE

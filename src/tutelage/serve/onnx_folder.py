@@ -14,6 +14,7 @@ from tutelage.records.files import of_file, settle
 
 FOLDER, MANIFEST, TOKENIZER = "onnx", "manifest.json", "tokenizer.json"
 GRAPHS = {"onnx": "model.onnx", "onnx-int8": "model_int8.onnx"}  # kind of engine -> its graph
+INT8 = "-int8"  # ends the fingerprint of a model's 8-bit form
 BESIDE, REPLACED = ".onnx.partial", ".onnx.replaced"
 WEIGHTS = (".safetensors", ".bin")
 SETTINGS = (".json", ".txt", ".model")

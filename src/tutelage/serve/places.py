@@ -8,6 +8,7 @@ from tutelage.serve.engine import Engine
 from tutelage.serve.exact import EXACT, FolderIndex
 from tutelage.serve.faiss_index import FLAT_NAME, GRAPH_NAME, faiss_index
 from tutelage.serve.folder import current, folder_of, read_manifest, refuse_foreign
+from tutelage.serve.onnx_folder import INT8
 from tutelage.serve.qdrant_index import qdrant_index
 
 KINDS = (EXACT.name, FLAT_NAME, GRAPH_NAME, "qdrant")
@@ -60,9 +61,18 @@ def pair(engine: Engine, index: Index) -> Stats:
     if held.fingerprint != engine.fingerprint:
         raise CacheMismatch(
             f"the index holds vectors of model {held.notes.get('model', '?')} ({held.fingerprint}), this is "
-            f"{engine.name} ({engine.fingerprint}). Use that model, or build the index anew: tutelage index."
+            f"{engine.name} ({engine.fingerprint}). {_cure(held.fingerprint, engine.fingerprint)}, or build the index "
+            "anew: tutelage index."
         )
     return held
+
+
+def _cure(built: str, given: str) -> str:
+    if built == given + INT8:
+        return "It was built with --engine onnx-int8: give that here too"
+    if built + INT8 == given:
+        return "It was built without --engine onnx-int8: leave that out here too"
+    return "Use that model"
 
 
 def _is_address(place: str | Path) -> bool:
