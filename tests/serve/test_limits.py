@@ -42,8 +42,8 @@ def test_a_content_length_without_sense_is_no_fault_of_ours(length):
     [
         ("/v1/embeddings", {"input": ["a"] * 4}),
         ("/embed", {"inputs": ["a"] * 4}),
-        ("/similarity", {"inputs": {"source_sentence": "a", "sentences": ["a"] * 3}}),
-        ("/rerank", {"query": "a", "texts": ["a"] * 3}),
+        ("/similarity", {"inputs": {"source_sentence": "a", "sentences": ["a"] * 4}}),
+        ("/rerank", {"query": "a", "texts": ["a"] * 4}),
         ("/tokenize", {"inputs": ["a"] * 4}),
         ("/v1/search", {"queries": ["a"] * 4}),
         ("/v1/match", {"texts": ["a"] * 4}),
@@ -54,6 +54,30 @@ def test_a_content_length_without_sense_is_no_fault_of_ours(length):
 def test_too_many_texts_or_characters_are_413(path, body):
     (answer,) = requests(fake_app(limits=SMALL), ("POST", path, body))
     assert answer.status == 413
+
+
+@pytest.mark.parametrize("field", ["query", "source_sentence"])
+def test_what_texts_are_compared_with_is_none_of_them(field):
+    def compared(one, others):
+        if field == "query":
+            return "POST", "/rerank", {"query": one, "texts": others, "truncate": False}
+        given = {"source_sentence": one, "sentences": others}
+        return "POST", "/similarity", {"inputs": given, "parameters": {"truncate": False}}
+
+    limits = Limits(texts=3, characters=50)
+    fits, many, long, long_one, beyond = requests(
+        fake_app(limits=limits),
+        compared("a", ["b", "c", "d"]),
+        compared("a", ["b", "c", "d", "e"]),
+        compared("a", ["b", "c" * 51]),
+        compared("a" * 51, ["b"]),
+        compared("a", ["b", "c " * 20]),
+    )
+    assert (fits.status, len(fits.json())) == (200, 3)
+    assert "4 texts; at most 3" in many.json()["error"]
+    assert "text 1 has 51 characters" in long.json()["error"]
+    assert long_one.json()["error"].startswith(f"{field}: text 0 has 51 characters")
+    assert beyond.json()["error"].startswith("Text 1 has 22 tokens")
 
 
 def test_more_tokens_than_may_wait_are_not_told_one_by_one():

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -38,14 +39,32 @@ class Served:
     warm: bool = field(default=False, init=False)
 
     async def encode(
-        self, request: Request, texts: list[str], *, param: str, prompt_name: str | None = None, truncate: bool = True
+        self,
+        request: Request,
+        texts: list[str],
+        *,
+        param: str,
+        also: Mapping[str, str] = MappingProxyType({}),
+        prompt_name: str | None = None,
+        truncate: bool = True,
     ) -> Encoded:
         """Vectors of a request's texts; what was embedded and cut is counted and noted.
+
+        Args:
+            request: whose client is waited for no longer than it waits itself.
+            texts: as many as `Limits` allows.
+            param: their field in the request.
+            also: single texts by their fields, which are no part of that number; their vectors are the last.
+            prompt_name: of the model's prompts; default: its own.
+            truncate: as `Batcher.encode`.
 
         Raises:
             Refused: `check_texts`, an unknown prompt, `Batcher.encode`, or the client has gone.
         """
         check_texts(texts, self.limits, param)
+        for name, text in also.items():
+            check_texts([text], self.limits, name)
+        texts = [*texts, *also.values()]
         prompt = prompt_of(self.engine, prompt_name)
         encoded = await unless_gone(request, self.batcher.encode(texts, prompt=prompt, truncate=truncate))
         tokens = sum(encoded.tokens)

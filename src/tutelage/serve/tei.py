@@ -101,10 +101,10 @@ def routes(served: Served) -> APIRouter:
     async def similarity(request: Request, body: SimilarityRequest) -> Response:
         """Cosine similarity of one sentence to others."""
         given = body.parameters or Cutting()
-        texts = [body.inputs.source_sentence, *body.inputs.sentences]
         encoded = await served.encode(
-            request, texts, param="inputs", prompt_name=given.prompt_name, truncate=given.cut()
-        )
+            request, body.inputs.sentences, param="inputs", also={"source_sentence": body.inputs.source_sentence},
+            prompt_name=given.prompt_name, truncate=given.cut(),
+        )  # fmt: skip
         return answered(_cosines(encoded.vectors).tolist(), encoded)
 
     @router.post("/")
@@ -116,8 +116,9 @@ def routes(served: Served) -> APIRouter:
     async def rerank(request: Request, body: RerankRequest) -> Response:
         """The texts, nearest to the query first."""
         encoded = await served.encode(
-            request, [body.query, *body.texts], param="texts", prompt_name=body.prompt_name, truncate=body.cut()
-        )
+            request, body.texts, param="texts", also={"query": body.query}, prompt_name=body.prompt_name,
+            truncate=body.cut(),
+        )  # fmt: skip
         scores = _cosines(encoded.vectors)
         shown = scores if body.raw_scores else (1 + scores) / 2
         order = np.argsort(-scores, kind="stable").tolist()
@@ -181,6 +182,6 @@ def _listed(inputs: str | list[str]) -> list[str]:
 
 
 def _cosines(vectors: np.ndarray) -> np.ndarray:
-    """Of the first vector with each of the others."""
-    found: np.ndarray = vectors[1:] @ vectors[0]
+    """Of the last vector with each of the others."""
+    found: np.ndarray = vectors[:-1] @ vectors[-1]
     return found
