@@ -114,6 +114,7 @@ class Canned:
         self.gates: dict[str, threading.Event] = {}  # a text -> it is answered only when this is set
         self.refusals: list[tuple[int, dict[str, str]]] = []  # status and headers of the next matches
         self.key = ""
+        self.max_texts = 2048
         self.has_index = self.has_report = self.calibrated = True
 
     def texts(self) -> list[list[str]]:
@@ -139,8 +140,8 @@ class Canned:
             "concepts": len({entry.concept for entry in entries}),
         }  # fmt: skip
         return {
-            "model": "demo", "dim": 384, "dims": [384], "threshold": THRESHOLD, "calibrated": self.calibrated,
-            "report": self.has_report, "index": index if self.has_index else None,
+            "model": "demo", "dim": 384, "dims": [384], "max_texts": self.max_texts, "threshold": THRESHOLD,
+            "calibrated": self.calibrated, "report": self.has_report, "index": index if self.has_index else None,
         }  # fmt: skip
 
     async def match(self, request: Request) -> Response:

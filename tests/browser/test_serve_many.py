@@ -56,6 +56,13 @@ def test_pasted_titles_are_matched_in_chunks_and_saved(visit: Any, server: Canne
     assert saved(page, "Save CSV") == b"\xef\xbb\xbf" + want.getvalue().encode()
 
 
+def test_no_chunk_is_larger_than_the_server_takes(visit: Any, server: Canned) -> None:
+    server.max_texts = 50
+    page = visit("#many")
+    match_all(page, TITLES)
+    assert [len(texts) for texts in server.texts()] == [50, 50, 50, 10]
+
+
 def test_matching_shows_progress_stops_and_goes_on(visit: Any, server: Canned) -> None:
     server.gates[TITLES[64]] = threading.Event()
     page = visit("#many")

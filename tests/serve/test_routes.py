@@ -10,6 +10,7 @@ from server_fixture import ENTRIES, FakeEngine, fake_app, requests
 
 from tutelage.errors import ConfigError
 from tutelage.serve.learned import Learned
+from tutelage.serve.limits import Limits
 from tutelage.serve.own import read_worst
 
 HEADER = "x-tutelage-truncated"
@@ -265,8 +266,13 @@ def test_without_an_index_and_a_report_their_routes_say_how_to_have_them():
     )
     assert [openai_error(each)["code"] for each in (search, match, worst)] == ["no_index", "no_index", "no_report"]
     assert about.json() == {
-        "model": "fake", "dim": 8, "dims": [8, 4], "threshold": None, "calibrated": None, "index": None, "report": False
+        "model": "fake", "dim": 8, "dims": [8, 4], "max_texts": 2048, "threshold": None, "calibrated": None,
+        "index": None, "report": False,
     }  # fmt: skip
+
+
+def test_about_tells_how_many_texts_are_taken_so_that_the_page_asks_for_no_more():
+    assert get("/v1/about", limits=Limits(texts=32)).json()["max_texts"] == 32
 
 
 def test_about_tells_of_the_index():

@@ -115,6 +115,7 @@ def routes(served: Served, finding: Finding) -> APIRouter:
                 "model": engine.name,
                 "dim": engine.dims[0],
                 "dims": engine.dims,
+                "max_texts": served.limits.texts,
                 "threshold": served.finder.threshold if served.finder else None,
                 "calibrated": served.finder.calibrated if served.finder else None,
                 "index": index,

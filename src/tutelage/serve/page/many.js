@@ -7,10 +7,11 @@ import { startMatched } from "./matched.js";
 import { startTitles } from "./titles.js";
 import { count, some } from "./words.js";
 
-const CHUNK = 64;
+const CHUNK = 64; // titles of a request, where the server takes as many
 const CONCEPTS = 5;
 
-export function startMany({ index }) {
+export function startMany({ index, max_texts: most }) {
+  const size = Math.min(CHUNK, most);
   const [start, cancel, progress, told, status, trouble] =
     ["start", "cancel", "progress", "count", "many-status", "many-trouble"].map(byId);
   const matched = startMatched();
@@ -59,8 +60,8 @@ export function startMany({ index }) {
       told.textContent = `${count(found.size)} of ${count(texts.length)}`;
     };
     advance();
-    for (let from = 0; from < open.length; from += CHUNK) {
-      const chunk = open.slice(from, from + CHUNK);
+    for (let from = 0; from < open.length; from += size) {
+      const chunk = open.slice(from, from + size);
       const answer = await ask("v1/match", { texts: chunk, k: CONCEPTS, ...narrowed }, signal);
       signal.throwIfAborted();
       chunk.forEach((text, at) => found.set(text, answer.results[at]));
