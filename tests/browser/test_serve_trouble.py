@@ -74,6 +74,17 @@ def test_the_key_is_asked_for_once_and_kept_only_by_choice(visit: Any, server: C
     assert not page.locator("#key").is_visible()
 
 
+def test_a_key_that_cannot_be_sent_is_told_before_it_is(visit: Any, server: Canned) -> None:
+    server.key = "s3cret"
+    page = visit(refused=True)
+    page.locator("#key-text").fill("s\u20accret")
+    page.keyboard.press("Enter")
+    until(page, "letters without accents", "#key-words")
+    page.locator("#key-text").fill("s3cret")
+    page.keyboard.press("Enter")
+    until(page, "demo", "h1")
+
+
 def test_without_a_key_it_says_so_and_asks_again(visit: Any, server: Canned) -> None:
     server.key = "s3cret"
     page = visit(refused=True)

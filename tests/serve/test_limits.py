@@ -224,6 +224,17 @@ def test_where_the_key_comes_from(tmp_path, monkeypatch):
         read_key(tmp_path / "no")
 
 
+@pytest.mark.parametrize("key", ["sésame", "s€cret", "two\nlines", "a\x7f"])
+def test_a_key_that_no_browser_can_send_is_refused(tmp_path, monkeypatch, key):
+    file = tmp_path / "key"
+    file.write_text(f"{key}\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=rf"--key-file {file}: the key has characters beyond printable ASCII"):
+        read_key(file)
+    monkeypatch.setenv("TUTELAGE_API_KEY", key)
+    with pytest.raises(ConfigError, match=r"\$TUTELAGE_API_KEY: the key has characters beyond printable ASCII"):
+        read_key(None)
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org"])
 def test_a_server_that_others_reach_needs_a_key(host):
     with pytest.raises(ConfigError, match="other machines could use this server without a key"):

@@ -18,16 +18,25 @@ def read_key(file: Path | None) -> str | None:
     """The key: the file's content if one is named, else ``TUTELAGE_API_KEY``, else none.
 
     Raises:
-        ConfigError: no such file, or no key in it.
+        ConfigError: no such file, or no key in it; a key that not every client can send.
     """
     if file is None:
-        return os.environ.get(VARIABLE, "").strip() or None
+        return _sendable(os.environ.get(VARIABLE, "").strip(), f"${VARIABLE}") or None
     try:
         key = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as fault:
         raise ConfigError(f"--key-file {file}: {fault}. Give a text file that holds the key.") from fault
     if not key:
         raise ConfigError(f"--key-file {file}: it is empty. Write a key into it.")
+    return _sendable(key, f"--key-file {file}")
+
+
+def _sendable(key: str, where: str) -> str:
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigError(
+            f"{where}: the key has characters beyond printable ASCII, which browsers cannot send in a header. Choose "
+            "one of letters without accents, digits and signs: openssl rand -hex 32."
+        )
     return key
 
 

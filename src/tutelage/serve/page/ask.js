@@ -79,7 +79,12 @@ function askForKey(again) {
   return new Promise((resolve, reject) => {
     byId("key-form").onsubmit = (event) => {
       event.preventDefault();
-      key = byId("key-text").value.trim();
+      const typed = byId("key-text").value.trim();
+      if (/[^ -~]/.test(typed)) { // no header holds it: fetch would fail as if the server were gone
+        byId("key-words").textContent = "A key has only letters without accents, digits and signs. Type it anew.";
+        return;
+      }
+      key = typed;
       keep("key", byId("key-keep").checked ? key : null, "sessionStorage");
       dialog.onclose = null;
       dialog.close();
