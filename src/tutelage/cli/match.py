@@ -79,7 +79,9 @@ def index(
     place: Annotated[str, typer.Argument(metavar="OUT", help="A folder, or the address of a Qdrant server.")],
     kind: Annotated[str, typer.Option(help="Who searches: exact, faiss, faiss-hnsw or qdrant.")] = "exact",
     engine: EngineKind = "auto",
-    threshold: Threshold = 0.5,
+    threshold: Annotated[
+        float, typer.Option(min=0, max=1, help="Confidence that the printed reliability is told for; kept nowhere.")
+    ] = 0.5,
     data: DataFolder = None,
     as_json: Json = False,
 ) -> None:

@@ -47,7 +47,7 @@ class SearchRequest(Filters):
 
 
 class MatchRequest(Filters):
-    """Texts to match; below ``threshold`` (default: the index's own) a match is not believed.
+    """Texts to match; below ``threshold`` (default: the server's own) a match is not believed.
 
     ``learned``: how many training pairs are wanted beside each match, where the server knows its run.
     """
