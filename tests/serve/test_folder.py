@@ -7,6 +7,7 @@ opened, renamed and removed, just before it happens.
 import json
 import multiprocessing
 import os
+import re
 import signal
 import sys
 
@@ -202,6 +203,13 @@ def test_a_place_and_a_kind_must_fit(tmp_path):
         new_index(tmp_path, "annoy")
     with pytest.raises(ConfigError, match="wanted qdrant"):
         new_index("qdrant+http://127.0.0.1:6333", "qdrant")
+
+
+@pytest.mark.parametrize("use", [open_index, lambda place: new_index(place, "qdrant")])
+def test_a_qdrant_server_that_does_not_answer_is_told_before_anything_is_embedded(use):
+    place = "qdrant+http://127.0.0.1:1/esco"  # nobody listens there
+    with pytest.raises(ConfigError, match=rf"index {re.escape(place)}: no Qdrant server answers there \(.*refused\)\."):
+        use(place)
 
 
 @pytest.mark.parametrize(("kind", "package"), [("faiss", "faiss"), ("qdrant", "qdrant_client")])

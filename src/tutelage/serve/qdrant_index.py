@@ -37,11 +37,12 @@ def qdrant_index(place: str) -> "QdrantIndex":
     """The index at ``qdrant+http://HOST:PORT/NAME`` (or plain ``http://``, ``https://``).
 
     Raises:
-        ConfigError: no name in it; the client is not installed.
+        ConfigError: no name in it; no server there; the client is not installed.
     """
     if find_spec("qdrant_client") is None:
         raise ConfigError(f'index {place}: Qdrant needs an extra package: pip install "tutelage[qdrant]".')
     from qdrant_client import QdrantClient
+    from qdrant_client.http.exceptions import ApiException
 
     parts = urlsplit(place.removeprefix("qdrant+"))
     name = parts.path.strip("/")
@@ -50,7 +51,15 @@ def qdrant_index(place: str) -> "QdrantIndex":
             f"index {place}: wanted qdrant+http://HOST:PORT/NAME, as in qdrant+http://127.0.0.1:6333/esco."
         )
     port = parts.port or (443 if parts.scheme == "https" else 6333)
-    return QdrantIndex(QdrantClient(url=f"{parts.scheme}://{parts.hostname}:{port}"), name)
+    client = QdrantClient(url=f"{parts.scheme}://{parts.hostname}:{port}", check_compatibility=False)
+    try:
+        client.get_aliases()
+    except ApiException as fault:
+        said = str(fault).partition("\n")[0]
+        raise ConfigError(
+            f"index {place}: no Qdrant server answers there ({said}). Start it, or mend the address."
+        ) from None
+    return QdrantIndex(client, name)
 
 
 class QdrantIndex:
