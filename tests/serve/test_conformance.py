@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 from index_fixture import DIM, KINDS, brute_force, empty_index, made_up, unit
+from qdrant_client import QdrantClient
 
 from tutelage.errors import CacheMismatch, ConfigError, DataError
+from tutelage.serve.qdrant_index import QdrantIndex
 from tutelage.serve.rollup import nearest_concepts
 
 ENTRIES, VECTORS = made_up(90), unit(90)
@@ -127,6 +129,20 @@ def test_build_replaces_everything(index):
     assert_finds(index, brute_force(ENTRIES[:3], VECTORS[:3], QUERIES, 9), k=9)
     assert index.stats()[1:5] == ("000002", "f2", DIM, 3)
     assert index.stats().notes == {"model": "other"}
+
+
+def test_an_index_that_another_builds_anew_is_seen_or_refused_but_never_asked_with_another_models_vectors():
+    client = QdrantClient(":memory:")
+    index, other = QdrantIndex(client, "labels"), QdrantIndex(client, "labels")
+    index.build(ENTRIES, VECTORS, "f1")
+    other.build(ENTRIES[:3], VECTORS[:3], "f1")
+    assert index.stats().entries == 3
+    other.build(ENTRIES, VECTORS, "f2")
+    for call in (lambda: index.search(QUERIES, 1), index.stats, lambda: index.upsert(ENTRIES[:1], VECTORS[:1])):
+        with pytest.raises(CacheMismatch, match=r"built anew with another model \(f2\) since it was opened \(f1\)"):
+            call()
+    index.build(ENTRIES, VECTORS, "f3")
+    assert index.stats().fingerprint == "f3"
 
 
 def test_concepts_come_out_as_many_as_asked_for(index):

@@ -11,14 +11,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-from uuid import NAMESPACE_URL, uuid5
 
 import numpy as np
 from jaxtyping import Float
 
-from tutelage.errors import ConfigError
+from tutelage.errors import CacheMismatch, ConfigError
 from tutelage.serve.contract import Entry, Hit, Stats
 from tutelage.serve.nearest import dots, rounding
+from tutelage.serve.qdrant_points import INDEXED, entry_of, filter_of, id_of, payload_of
 from tutelage.serve.settled import MORE
 from tutelage.serve.snapshot import check, check_queries, place_of, refuse_width
 
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 AT_ONCE = 500  # points of a request
 QUERIES_AT_ONCE = 64
-PREFIXES = "prefixes"  # of a point: every prefix of its group, so that a filter by prefix is one by value
-INDEXED = ("language", "concept", PREFIXES)
 COUNTED = 10_000_000  # distinct concepts at most
 
 
@@ -65,6 +63,9 @@ def qdrant_index(place: str) -> "QdrantIndex":
 class QdrantIndex:
     """`tutelage.serve.contract.Index` in a Qdrant server, or in the client's own memory.
 
+    Others may build it anew meanwhile: once it was looked into, every method but `build` raises CacheMismatch where the
+    vectors have become another model's.
+
     Example::
 
         index = QdrantIndex(QdrantClient(":memory:"), "esco")
@@ -72,6 +73,7 @@ class QdrantIndex:
 
     def __init__(self, client: "QdrantClient", name: str) -> None:
         self.client, self.name = client, name
+        self._fingerprint: str | None = None  # of the model whose vectors it was found to hold
 
     def build(
         self,
@@ -88,7 +90,8 @@ class QdrantIndex:
         from qdrant_client import models
 
         check(entries, vectors)
-        number = self._told()["version"] + 1 if self._collection() else 1
+        old = self._collection()
+        number = self._read(old)["version"] + 1 if old else 1
         fresh = f"{self.name}-{number:06d}"
         if self.client.collection_exists(fresh):  # of a build that died
             self.client.delete_collection(fresh)
@@ -100,13 +103,13 @@ class QdrantIndex:
             for field in INDEXED:
                 self.client.create_payload_index(fresh, field, models.PayloadSchemaType.KEYWORD)
         self._add(fresh, entries, vectors)
-        old = self._collection()
         naming = models.CreateAlias(collection_name=fresh, alias_name=self.name)
         renames: list[Any] = [models.CreateAliasOperation(create_alias=naming)]
         if old:
             gone = models.DeleteAlias(alias_name=self.name)
             renames.insert(0, models.DeleteAliasOperation(delete_alias=gone))
         self.client.update_collection_aliases(change_aliases_operations=renames)
+        self._fingerprint = fingerprint
         if old:
             self.client.delete_collection(old)
 
@@ -126,7 +129,7 @@ class QdrantIndex:
     def delete(self, concepts: Sequence[str]) -> int:
         """Remove all entries of these concepts; how many entries there were."""
         told = self._told()
-        chosen = _filter(concept=concepts)
+        chosen = filter_of(concept=concepts)
         if chosen is None:
             return 0
         count: int = self.client.count(self.name, count_filter=chosen, exact=True).count
@@ -145,7 +148,7 @@ class QdrantIndex:
     ) -> list[list[Hit]]:
         """As `tutelage.serve.contract.Index.search`."""
         check_queries(vectors, self._told()["dim"])
-        chosen = _filter(language=languages, prefixes=groups)
+        chosen = filter_of(language=languages, prefixes=groups)
         starts = range(0, len(vectors), QUERIES_AT_ONCE)
         return [row for start in starts for row in self._search(vectors[start : start + QUERIES_AT_ONCE], k, chosen)]
 
@@ -176,7 +179,7 @@ class QdrantIndex:
             wanted *= 4
             points = self._points(queries, wanted, chosen)
         for query, each in zip(queries, points, strict=True):
-            found = [_entry(point) for point in each]
+            found = [entry_of(point) for point in each]
             held = np.array([point.vector for point in each], dtype=np.float32).reshape(len(each), len(query))
             scores = dots(query[None], np.zeros(len(each), np.int64), held, np.arange(len(each))).tolist()
             hits = [Hit(entry, score) for entry, score in zip(found, scores, strict=True)]
@@ -200,7 +203,9 @@ class QdrantIndex:
         rows = list(last.values())
         for start in range(0, len(rows), AT_ONCE):
             points = [
-                models.PointStruct(id=_id(entries[row]), vector=vectors[row].tolist(), payload=_payload(entries[row]))
+                models.PointStruct(
+                    id=id_of(entries[row]), vector=vectors[row].tolist(), payload=payload_of(entries[row])
+                )
                 for row in rows[start : start + AT_ONCE]
             ]
             self.client.upsert(collection, points, wait=True)
@@ -214,9 +219,20 @@ class QdrantIndex:
         """What its builder said of the index.
 
         Raises:
+            CacheMismatch: another model's vectors have taken the place of those that were found here before.
             ConfigError: nothing built yet.
         """
-        told = self.client.get_collection(self.name).config.metadata if self._collection() else None
+        told = self._read(self.name if self._collection() else "")
+        self._fingerprint = self._fingerprint or told["fingerprint"]
+        if told["fingerprint"] != self._fingerprint:
+            raise CacheMismatch(
+                f"index {self.name}: built anew with another model ({told['fingerprint']}) since it was opened "
+                f"({self._fingerprint}). Start again with that model."
+            )
+        return told
+
+    def _read(self, collection: str) -> dict[str, Any]:
+        told = self.client.get_collection(collection).config.metadata if collection else None
         if not told or "fingerprint" not in told:
             raise ConfigError(
                 f"index {self.name}: no index of that name in this Qdrant (of 1.16 or newer). Build one: tutelage "
@@ -232,28 +248,3 @@ class QdrantIndex:
 def _torn(points: Sequence["ScoredPoint"], k: int, wanted: int, dim: int) -> bool:
     """Whether more points may belong to the k best than were asked for."""
     return len(points) == wanted and points[-1].score >= points[k - 1].score - rounding(dim)
-
-
-def _id(entry: Entry) -> str:
-    return str(uuid5(NAMESPACE_URL, "\n".join(place_of(entry))))
-
-
-def _payload(entry: Entry) -> dict[str, Any]:
-    return {**entry._asdict(), PREFIXES: [entry.group[:end] for end in range(1, len(entry.group) + 1)]}
-
-
-def _entry(point: "ScoredPoint") -> Entry:
-    payload = point.payload or {}
-    return Entry(*(payload[field] for field in Entry._fields))
-
-
-def _filter(**values: Sequence[str]) -> "Filter | None":
-    """Points whose fields have one of these values each; no values: any."""
-    from qdrant_client import models
-
-    must: list[Any] = [
-        models.FieldCondition(key=field, match=models.MatchAny(any=list(wanted)))
-        for field, wanted in values.items()
-        if wanted
-    ]
-    return models.Filter(must=must) if must else None

@@ -1,0 +1,42 @@
+"""Entries as points of a Qdrant collection and back, and the filters that choose among them."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+from uuid import NAMESPACE_URL, uuid5
+
+from tutelage.serve.contract import Entry
+from tutelage.serve.snapshot import place_of
+
+if TYPE_CHECKING:
+    from qdrant_client.models import Filter, ScoredPoint
+
+PREFIXES = "prefixes"  # of a point: every prefix of its group, so that a filter by prefix is one by value
+INDEXED = ("language", "concept", PREFIXES)
+
+
+def id_of(entry: Entry) -> str:
+    """Entries of one text, concept and language have one."""
+    return str(uuid5(NAMESPACE_URL, "\n".join(place_of(entry))))
+
+
+def payload_of(entry: Entry) -> dict[str, Any]:
+    """The entry's fields, and what its group is found by."""
+    return {**entry._asdict(), PREFIXES: [entry.group[:end] for end in range(1, len(entry.group) + 1)]}
+
+
+def entry_of(point: "ScoredPoint") -> Entry:
+    """The entry that a point was made of."""
+    payload = point.payload or {}
+    return Entry(*(payload[field] for field in Entry._fields))
+
+
+def filter_of(**values: Sequence[str]) -> "Filter | None":
+    """Points whose fields have one of these values each; no values: any."""
+    from qdrant_client import models
+
+    must: list[Any] = [
+        models.FieldCondition(key=field, match=models.MatchAny(any=list(wanted)))
+        for field, wanted in values.items()
+        if wanted
+    ]
+    return models.Filter(must=must) if must else None
