@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from fastapi import FastAPI
 
+from tutelage.records.texts import canonical
 from tutelage.serve.app import create_app
 from tutelage.serve.contract import ConceptHit, Entry, Match, Stats
 from tutelage.serve.running import configured
@@ -53,9 +54,13 @@ class FakeEngine:
 
 
 class FakeFinder:
-    """Brute force over a few labels."""
+    """Brute force over a few labels, embedded by the server's engine or one like it."""
 
     threshold, calibrated = 0.5, True
+
+    def __init__(self, engine=None):
+        vectors = (engine or FakeEngine()).encode([entry.text for entry in ENTRIES])
+        self.labels = list(zip(ENTRIES, vectors, strict=True))
 
     def stats(self) -> Stats:
         return Stats(
@@ -63,24 +68,18 @@ class FakeFinder:
             languages={"de": 2, "en": 2},
         )  # fmt: skip
 
-    def search(self, engine, texts, k, languages, groups):
-        entries = [e for e in ENTRIES if not languages or e.language in languages]
-        entries = [e for e in entries if not groups or e.group.startswith(tuple(groups))]
-        if not entries:
-            return [[] for _ in texts]
-        vectors = engine.encode(list(texts))
-        scores = vectors @ engine.encode([entry.text for entry in entries]).T
-        return [
-            [
-                ConceptHit(e.concept, e.code, e.preferred, e.group, e, float(row[i]))
-                for i in np.argsort(-row)[:k]
-                for e in [entries[i]]
-            ]
-            for row in scores
+    def search(self, vectors, k, languages, groups):
+        labels = [(e, label) for e, label in self.labels if not languages or e.language in languages]
+        labels = [(e, label) for e, label in labels if not groups or e.group.startswith(tuple(groups))]
+        hits = [
+            [ConceptHit(e.concept, e.code, e.preferred, e.group, e, float(vector @ label)) for e, label in labels]
+            for vector in vectors
         ]
+        return [sorted(row, key=lambda hit: -hit.score)[:k] for row in hits]
 
-    def match(self, engine, texts, k, languages, groups, threshold):
-        rows = self.search(engine, texts, k, languages, groups)
+    def match(self, texts, vectors, k, languages, groups, *, threshold=None):
+        found = {text: self.search(vector[None], k, languages, groups)[0] for text, vector in vectors.items()}
+        rows = [found.get(canonical(text), []) for text in texts]
         return [
             Match(text, bool(row) and _believed(row[0].score, threshold), row[0].score if row else 0.0, row)
             for text, row in zip(texts, rows, strict=True)

@@ -33,7 +33,8 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def url(model):
-    with live(create_app(TorchEngine(model, "tiny", dims=[8]), finder=FakeFinder(), key=KEY)) as address:
+    engine = TorchEngine(model, "tiny", dims=[8])
+    with live(create_app(engine, finder=FakeFinder(engine), key=KEY)) as address:
         yield address
 
 

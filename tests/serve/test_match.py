@@ -13,9 +13,10 @@ from tutelage.serve.contract import ConceptHit, Entry, Hit
 from tutelage.serve.engine import TorchEngine
 from tutelage.serve.entries import entries
 from tutelage.serve.exact import FolderIndex
+from tutelage.serve.finder import IndexFinder
 from tutelage.serve.match import Matcher
 from tutelage.serve.places import open_index, pair
-from tutelage.serve.rollup import nearest_concepts, roll_up, search_concepts
+from tutelage.serve.rollup import nearest_concepts, roll_up
 from tutelage.serve.snapshot import Snapshot
 
 
@@ -82,7 +83,7 @@ def test_filters_reach_the_index(index, engine):
     assert [each.matched.text for each in match.concepts] == ["Köchin"]
     [match] = Matcher(engine, index).match(["chef"], k=5, groups=["2", "3"])
     assert {each.group for each in match.concepts} == {"2111", "3111"}
-    assert search_concepts(engine, index, ["chef"], 1)[0][0].matched.text == "chef"
+    assert nearest_concepts(index, engine.encode(["chef"]), 1)[0][0].matched.text == "chef"
 
 
 def test_no_text_and_no_hit(index, engine):
@@ -93,9 +94,8 @@ def test_no_text_and_no_hit(index, engine):
 
 def test_another_model_is_refused(index, tmp_path):
     other = TorchEngine(tiny_model(tmp_path / "other", seed=1), "other")
-    for use in (lambda: Matcher(other, index), lambda: search_concepts(other, index, ["chef"])):
-        with pytest.raises(CacheMismatch, match=r"vectors of model tiny \(\w{12}\), this is other"):
-            use()
+    with pytest.raises(CacheMismatch, match=r"vectors of model tiny \(\w{12}\), this is other"):
+        Matcher(other, index)
 
 
 def test_the_same_model_in_another_form_is_refused_with_the_option_that_differs(index, engine):
@@ -109,6 +109,17 @@ def test_the_same_model_in_another_form_is_refused_with_the_option_that_differs(
         CacheMismatch, match=r"built with --engine onnx-int8: give that here too, or build the index anew"
     ):
         pair(engine, index)
+
+
+def test_a_server_asks_whose_the_index_is_once_not_at_every_request(index, engine, monkeypatch):
+    matcher, asked = Matcher(engine, index, 0.9), []
+    finder = IndexFinder(matcher)
+    monkeypatch.setattr(index, "stats", lambda: asked.append("stats"))
+    [vector] = engine.encode(["chef"])
+    [match] = finder.match([" chef "], {"chef": vector}, 3, [], [])
+    assert match == matcher.match([" chef "])[0]
+    assert finder.search(vector[None], 1, [], [])[0] == match.concepts[:1]
+    assert (asked, finder.threshold, finder.calibrated) == ([], 0.9, False)
 
 
 def test_an_index_of_no_label_is_refused(engine, tmp_path):

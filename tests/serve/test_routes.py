@@ -2,11 +2,12 @@
 
 import base64
 import json
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
-from server_fixture import ENTRIES, FakeEngine, fake_app, requests
+from server_fixture import FakeEngine, FakeFinder, fake_app, requests
 
 from tutelage.errors import ConfigError
 from tutelage.serve.learned import Learned
@@ -242,11 +243,7 @@ def test_a_match_shows_what_was_learned_nearest_to_it_where_that_is_asked():
 def test_texts_of_a_search_go_through_the_queue_once():
     engine = FakeEngine()
     post("/v1/match", {"texts": ["nurse", "nurse", "cook"]}, engine=engine)
-    assert engine.calls == [
-        ["warm up"],
-        ["nurse", "cook"],
-        [entry.text for entry in ENTRIES if entry.text != "nurse"],
-    ]
+    assert engine.calls == [["warm up"], ["nurse", "cook"]]
 
 
 @pytest.mark.parametrize(
@@ -269,6 +266,13 @@ def test_without_an_index_and_a_report_their_routes_say_how_to_have_them():
         "model": "fake", "dim": 8, "dims": [8, 4], "max_texts": 2048, "threshold": None, "calibrated": None,
         "index": None, "report": False,
     }  # fmt: skip
+
+
+def test_an_index_is_counted_beside_the_event_loop():
+    finder, threads = FakeFinder(), []
+    finder.stats = lambda: threads.append(threading.current_thread().name) or FakeFinder.stats(finder)
+    assert get("/v1/about", finder=finder).status == 200
+    assert threads == ["search_0"]
 
 
 def test_about_tells_how_many_texts_are_taken_so_that_the_page_asks_for_no_more():

@@ -21,6 +21,15 @@ def canonical(text: str, *, lower: bool = False) -> str:
     return unicodedata.normalize("NFC", text.lower() if lower else text).strip()
 
 
+def canonical_texts(texts: Iterable[str]) -> list[str]:
+    """Their canonical forms, each once, in order of first appearance; empty ones are passed over.
+
+    >>> canonical_texts(["nurse", " ", " nurse", "cook"])
+    ['nurse', 'cook']
+    """
+    return [*dict.fromkeys(text for each in texts if (text := canonical(each)))]
+
+
 def text_id(text: str) -> int:
     """Stable 64-bit integer of a canonical text (BLAKE2b): the same on every machine and in every run.
 

@@ -58,7 +58,7 @@ def create_app(
     """
     limits = limits or Limits()
     batcher = Batcher(engine, limits.queue_tokens)
-    finding = Finding(batcher, limits.searches)
+    finding = Finding(limits.searches)
     served = Served(engine, batcher, Metrics(batcher), limits, finder, report, learned)
 
     @contextlib.asynccontextmanager

@@ -1,11 +1,11 @@
 """What texts mean: the nearest concepts, and whether the first is to be believed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
 
-from tutelage.records.texts import canonical
+from tutelage.records.texts import canonical, canonical_texts
 from tutelage.serve.calibration import THRESHOLD, Calibration
 from tutelage.serve.contract import ConceptHit, Index, Match
 from tutelage.serve.engine import Engine
@@ -59,12 +59,25 @@ class Matcher:
             groups: prefixes of the groups to find; none: all.
             threshold: of this call.
         """
-        wanted = [canonical(text) for text in texts]
-        once = [text for text in dict.fromkeys(wanted) if text]
-        vectors = self.engine.encode(once)
-        found = dict(zip(once, self._concepts(vectors, k, languages, groups), strict=True))
+        once = canonical_texts(texts)
+        vectors = dict(zip(once, self.engine.encode(once), strict=True))
+        return self.judge(texts, vectors, k, languages, groups, threshold=threshold)
+
+    def judge(
+        self,
+        texts: Sequence[str],
+        vectors: Mapping[str, Float[np.ndarray, " dim"]],
+        k: int = 3,
+        languages: Sequence[str] = (),
+        groups: Sequence[str] = (),
+        *,
+        threshold: float | None = None,
+    ) -> list[Match]:
+        """As `match`, where the vectors of `tutelage.records.texts.canonical_texts` are had already."""
+        rows = self._concepts(np.stack([*vectors.values()]), k, languages, groups) if vectors else []
+        found = dict(zip(vectors, rows, strict=True))
         least = self.threshold if threshold is None else threshold
-        return [self._judged(text, found.get(each, []), k, least) for text, each in zip(texts, wanted, strict=True)]
+        return [self._judged(text, found.get(canonical(text), []), k, least) for text in texts]
 
     def _concepts(
         self, vectors: Float[np.ndarray, "texts dim"], k: int, languages: Sequence[str], groups: Sequence[str]

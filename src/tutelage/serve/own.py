@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,9 +12,8 @@ from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tutelage.errors import ConfigError
-from tutelage.records.texts import canonical
+from tutelage.records.texts import canonical, canonical_texts
 from tutelage.serve.contract import ConceptHit, Match
-from tutelage.serve.engine import Engine
 from tutelage.serve.errors import Refused
 from tutelage.serve.finding import Finder, Finding
 from tutelage.serve.learned import Learned, LearnedPair
@@ -76,8 +76,7 @@ def routes(served: Served, finding: Finding) -> APIRouter:
         index = finder(body.k)
         queries = [body.query] if body.query is not None else body.queries or []
         encoded = await served.encode(request, queries, param="queries")
-        vectors = dict(zip(queries, encoded.vectors, strict=True))
-        work = finding.run(lambda engine: index.search(engine, queries, body.k, body.languages, body.groups), vectors)
+        work = finding.run(partial(index.search, encoded.vectors, body.k, body.languages, body.groups))
         rows = await unless_gone(request, work)
         return answered({"results": [[_concept(hit) for hit in row] for row in rows]}, encoded)
 
@@ -86,23 +85,23 @@ def routes(served: Served, finding: Finding) -> APIRouter:
         """What each text means, how much that is to be believed, and, if wanted, what was learned nearest to it."""
         index = finder(body.k)
         check_texts(body.texts, served.limits, "texts")
-        wanted = [*dict.fromkeys(text for each in body.texts if (text := canonical(each)))]
+        wanted = canonical_texts(body.texts)
         encoded = await served.encode(request, wanted, param="texts") if wanted else None
         vectors = dict(zip(wanted, encoded.vectors, strict=True)) if encoded else {}
-        asked = body.texts, body.k, body.languages, body.groups, body.threshold
 
-        def matched(engine: Engine) -> list[dict[str, Any]]:
+        def matched() -> list[dict[str, Any]]:
             pairs = _learned(served.learned, vectors, body.learned)
-            return [_match(found, pairs.get(canonical(found.text), [])) for found in index.match(engine, *asked)]
+            matches = index.match(body.texts, vectors, body.k, body.languages, body.groups, threshold=body.threshold)
+            return [_match(found, pairs.get(canonical(found.text), [])) for found in matches]
 
-        return answered({"results": await unless_gone(request, finding.run(matched, vectors))}, encoded)
+        return answered({"results": await unless_gone(request, finding.run(matched))}, encoded)
 
     @router.get("/v1/about")
     async def about() -> Response:
         """Model, index and report in figures."""
         engine, index = served.engine, None
         if served.finder is not None:
-            stats = served.finder.stats()
+            stats = await finding.run(served.finder.stats)  # a Qdrant server counts for a while
             index = {
                 "kind": stats.kind,
                 "version": stats.version,

@@ -5,28 +5,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from tutelage.serve.contract import ConceptHit, Hit, Index, Searched
-from tutelage.serve.engine import Engine
-from tutelage.serve.places import pair
+from tutelage.serve.contract import ConceptHit, Hit, Searched
 
 LABELS_EACH = 4  # fetched for each concept at first
-
-
-def search_concepts(
-    engine: Engine,
-    index: Index,
-    texts: Sequence[str],
-    k: int = 5,
-    languages: Sequence[str] = (),
-    groups: Sequence[str] = (),
-) -> list[list[ConceptHit]]:
-    """The k nearest concepts of each text, best first.
-
-    Raises:
-        CacheMismatch: the index was built with another model.
-    """
-    pair(engine, index)
-    return nearest_concepts(index, engine.encode(texts), k, languages=languages, groups=groups)
 
 
 def nearest_concepts(
