@@ -1,12 +1,13 @@
 """Rounds without a timer: who shares one, whose turn it is, who is dropped, who is refused, and the end."""
 
 import asyncio
+import threading
 
 import numpy as np
 import pytest
 from server_fixture import FakeEngine
 
-from tutelage.serve import batching
+from tutelage.serve import batching, counting
 from tutelage.serve.batching import Batcher
 from tutelage.serve.errors import Refused
 
@@ -185,6 +186,25 @@ def test_more_than_may_wait_is_refused_with_the_time_to_come_back():
     assert refused.headers == {"retry-after": "8"}
 
 
+def test_more_characters_than_may_wait_are_not_counted():
+    engine, gate = FakeEngine(), threading.Event()
+    engine.tokens = lambda texts, prompt=None: gate.wait(20) and FakeEngine.tokens(engine, texts, prompt=prompt)
+    long, longer = ["x" * (counting.INLINE + 1)], ["x" * (counting.CHARACTERS * 1000)]
+
+    async def scenario(batcher):
+        first = asyncio.create_task(batcher.encode(longer))  # nothing is being counted: it is taken
+        await asyncio.sleep(0)
+        with pytest.raises(Refused) as refused:
+            await batcher.encode(long)
+        gate.set()
+        await first
+        await batcher.encode(long)
+        return refused.value, batcher._counting.characters
+
+    refused, left = run(scenario, engine, queue_tokens=1000)
+    assert (refused.status, refused.headers, left) == (429, {"retry-after": "1"}, 0)
+
+
 def test_a_request_beyond_the_bound_is_taken_where_nothing_waits():
     async def scenario(batcher):
         return (await batcher.encode([f"text {i}" for i in range(100)])).vectors.shape
@@ -230,7 +250,7 @@ def test_the_end_finishes_what_was_accepted_and_takes_nothing_more():
 
 
 def test_a_request_caught_by_the_end_while_its_texts_are_counted_is_refused():
-    long = ["x" * (batching.INLINE + 1)]
+    long = ["x" * (counting.INLINE + 1)]
 
     async def scenario(batcher):
         caught = asyncio.create_task(batcher.encode(long))

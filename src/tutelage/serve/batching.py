@@ -11,13 +11,13 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
+from tutelage.serve.counting import Counting
 from tutelage.serve.engine import Engine
 from tutelage.serve.errors import Refused, overloaded
 
@@ -25,7 +25,6 @@ CHUNK = 32  # texts that a request may add to a round before the next request ha
 ROUND_SECONDS = 0.1  # of work in one round: how long a newcomer waits at most for the round before its own
 LEAST_ROUND = 512  # tokens: smaller rounds leave the engine's vector units empty
 MOST_ROUND = 65_536
-INLINE = 4096  # characters that are tokenised in the event loop: a thread would take longer to reach
 MEMORY = 0.9  # of the measured speed, per round
 LONGEST_WAIT = 60  # seconds in Retry-After: clients take more for a mistake
 
@@ -82,6 +81,7 @@ class Batcher:
         self.engine, self.queue_tokens = engine, queue_tokens
         self.queued = 0  # tokens that wait
         self.closing = False
+        self._counting = Counting(engine, queue_tokens)
         self._waiting: deque[Ask] = deque()
         self._tokens, self._seconds = 0.0, 0.0  # of the latest rounds
 
@@ -89,7 +89,8 @@ class Batcher:
         """Begin to work, in the event loop that runs; after `close` too."""
         self.closing = False
         self._arrived = asyncio.Event()
-        self._worker, self._counter = ThreadPoolExecutor(1, "engine"), ThreadPoolExecutor(1, "tokenizer")
+        self._worker = ThreadPoolExecutor(1, "engine")
+        self._counting.start()
         self._loop = asyncio.get_running_loop().create_task(self._work())
 
     async def close(self) -> None:
@@ -98,7 +99,7 @@ class Batcher:
         self._arrived.set()
         await self._loop
         self._worker.shutdown()
-        self._counter.shutdown()
+        self._counting.close()
 
     @property
     def tokens_per_second(self) -> float:
@@ -135,16 +136,13 @@ class Batcher:
         return Encoded(vectors, lengths, len(long))
 
     async def tokens(self, texts: Sequence[str], *, prompt: str | None = None) -> list[list[int]]:
-        """Token ids of the texts, uncut; long ones are tokenised in a thread, not in the event loop.
+        """Token ids of the texts, uncut.
 
         Raises:
-            Refused: 503 at shutdown.
+            Refused: 503 at shutdown, 429 where too much waits.
         """
         self._admit(0)
-        if sum(map(len, texts)) <= INLINE:
-            return self.engine.tokens(texts, prompt=prompt)
-        work = partial(self.engine.tokens, texts, prompt=prompt)
-        return await asyncio.get_running_loop().run_in_executor(self._counter, work)
+        return await self._counting.tokens(texts, prompt=prompt)
 
     def _admit(self, tokens: int) -> None:
         if self.closing:
