@@ -8,8 +8,9 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from tutelage.serve.engine import cut
 from tutelage.serve.errors import TOKEN_IDS, Refused
-from tutelage.serve.served import Served, answered, narrowed
+from tutelage.serve.served import Served, answered, refuse_untrained
 
 
 def _no_token_ids(value: Any) -> Any:
@@ -59,11 +60,11 @@ def routes(served: Served) -> APIRouter:
         """Vectors of one text or several."""
         known(name if body.model is None else body.model)
         texts = [body.input] if isinstance(body.input, str) else body.input
-        narrowed(np.zeros((0, served.engine.dims[0]), dtype=np.float32), served.engine.dims, body.dimensions)
+        refuse_untrained(served.engine.dims, body.dimensions)
         encoded = await served.encode(
             request, texts, param="input", prompt_name=body.prompt_name, truncate=body.truncate
         )
-        vectors = narrowed(encoded.vectors, served.engine.dims, body.dimensions)
+        vectors = cut(encoded.vectors, body.dimensions or served.engine.dims[0])
         rows = _base64(vectors) if body.encoding_format == "base64" else vectors.tolist()
         tokens = sum(encoded.tokens)
         content = {

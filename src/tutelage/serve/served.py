@@ -1,19 +1,17 @@
 """What every route works with, and the one way from a request's texts to vectors."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-import numpy as np
 from fastapi import Request, Response
-from jaxtyping import Float
 from pydantic_core import to_json
 
 from tutelage.serve.access import NOTES
 from tutelage.serve.batching import Batcher, Encoded
-from tutelage.serve.engine import Engine, cut
+from tutelage.serve.engine import Engine
 from tutelage.serve.errors import GONE, Refused
 from tutelage.serve.finding import Finder
 from tutelage.serve.learned import Learned
@@ -89,24 +87,18 @@ def prompt_of(engine: Engine, name: str | None) -> str | None:
     return engine.prompts[name] or ""
 
 
-def narrowed(
-    vectors: Float[np.ndarray, "texts dim"], dims: tuple[int, ...], dim: int | None
-) -> Float[np.ndarray, "texts narrow"]:
-    """The first ``dim`` numbers of each vector, scaled to unit length again.
+def refuse_untrained(dims: Sequence[int], dim: int | None) -> None:
+    """Raise, before anything is embedded, for a width that is none of ``dims``; none asked for: the whole.
 
     Raises:
         Refused: a width that the model was not trained for.
     """
-    if dim is None or dim == vectors.shape[1]:
-        return vectors
-    if dim not in dims:
-        trained = ", ".join(map(str, dims))
+    if dim is not None and dim not in dims:
         raise Refused(
             400,
-            f"dimensions: the model was not trained for vectors {dim} wide. Trained: {trained}.",
+            f"dimensions: the model was not trained for vectors {dim} wide. Trained: {', '.join(map(str, dims))}.",
             param="dimensions",
         )
-    return cut(vectors, dim)
 
 
 def answered(content: Any, encoded: Encoded | None = None) -> Response:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,21 +136,16 @@ def _delimited(kind: str) -> dict[str, Any]:
     return {"parse_options": options}
 
 
-class _faults:  # noqa: N801 - reads as the statement it makes
+@contextmanager
+def _faults(path: Path) -> Iterator[None]:
     """Arrow's faults as ours."""
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, fault: BaseException | None, trace: object) -> None:
-        if isinstance(fault, pa.ArrowException):
-            first = str(fault).strip().partition("\n")[0][:200]
-            if "Empty" in first:
-                raise DataError(f"{self.path}: empty file. Wanted at least one text.") from None
-            raise DataError(f"{self.path}: cannot be read ({first}). Mend the row, or write the file again.") from None
+    try:
+        yield
+    except pa.ArrowException as fault:
+        first = str(fault).strip().partition("\n")[0][:200]
+        if "Empty" in first:
+            raise DataError(f"{path}: empty file. Wanted at least one text.") from None
+        raise DataError(f"{path}: cannot be read ({first}). Mend the row, or write the file again.") from None
 
 
 def metadata_of(path: Path, key: str) -> dict[str, Any]:

@@ -11,10 +11,10 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from tutelage import __version__
-from tutelage.serve.engine import Engine
+from tutelage.serve.engine import Engine, cut
 from tutelage.serve.errors import Refused
 from tutelage.serve.limits import check_texts
-from tutelage.serve.served import Served, answered, narrowed, prompt_of, unless_gone
+from tutelage.serve.served import Served, answered, prompt_of, refuse_untrained, unless_gone
 
 Texts = Annotated[list[str], Field(min_length=1)]
 Direction = Literal["right", "Right", "left", "Left"]
@@ -91,11 +91,11 @@ def routes(served: Served) -> APIRouter:
         """Vectors of one text or several."""
         if body.normalize is False:
             raise Refused(422, "normalize: this server's vectors have unit length. Leave it out, or send true.")
-        narrowed(np.zeros((0, engine.dims[0]), dtype=np.float32), engine.dims, body.dimensions)
+        refuse_untrained(engine.dims, body.dimensions)
         encoded = await served.encode(
             request, _listed(body.inputs), param="inputs", prompt_name=body.prompt_name, truncate=body.cut()
         )
-        return answered(narrowed(encoded.vectors, engine.dims, body.dimensions).tolist(), encoded)
+        return answered(cut(encoded.vectors, body.dimensions or engine.dims[0]).tolist(), encoded)
 
     @router.post("/similarity")
     async def similarity(request: Request, body: SimilarityRequest) -> Response:
