@@ -1,6 +1,7 @@
 """What do guide, id masks, margin, temperature and other guides do? Every variant with several seeds, against plain.
 
     python experiments/ablation.py --recipe gistembed_small --seeds 0 1 2 --set model.layers=3
+    python experiments/ablation.py --guide taught=vectors/part-00001-of-00001.parquet   (of: tutelage embed)
 
 Runs that are finished are not repeated, so a run of this file that was cut off goes on. Runs of one guide share its
 store. Prints a table for `docs/log.md` and keeps it with commit and machine in `benchmarks/results/`.
@@ -8,7 +9,7 @@ store. Prints a table for `docs/log.md` and keeps it with commit and machine in 
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,14 +61,14 @@ def folder_of(home: Path, *parts: Any) -> Path:
     return home / "-".join("".join(c if c.isalnum() else "-" for c in str(part)) for part in parts)
 
 
-def train(recipe: str, home: Path, variant: str, seed: int, settings: Sequence[str]) -> None:
+def train(recipe: str, home: Path, name: str, variant: Mapping[str, str], seed: int, settings: Sequence[str]) -> None:
     """One run, unless it is there."""
-    output = folder_of(home, variant, seed)
+    output = folder_of(home, name, seed)
     if (output / REPORT).is_file():
         return
     data = data_folder()
-    own = [f"{key}={value}" for key, value in VARIANTS[variant].items()]
-    guide = [value for key, value in VARIANTS[variant].items() if key.startswith("guide.")]
+    own = [f"{key}={value}" for key, value in variant.items()]
+    guide = [value for key, value in variant.items() if key.startswith("guide.")]
     fixed = [
         f"output={output}",
         f"training.seed={seed}",
@@ -75,7 +76,7 @@ def train(recipe: str, home: Path, variant: str, seed: int, settings: Sequence[s
         "sampling.sampler=no_duplicates",
     ]
     run_recipe(load_recipe(recipe, [*settings, *fixed, *own], sample=data is None), data, overwrite=True)
-    print(variant, seed, flush=True)
+    print(name, seed, flush=True)
 
 
 def compared(home: Path, variant: str, seeds: Sequence[int], metric: str) -> list[dict[str, Any]]:
@@ -120,22 +121,27 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--recipe", default="gistembed_small")
     options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    options.add_argument("--variants", nargs="+", choices=tuple(VARIANTS), default=list(VARIANTS))
+    options.add_argument("--variants", nargs="*", choices=tuple(VARIANTS), default=list(VARIANTS))
+    options.add_argument("--guide", nargs="*", default=[], help="more guides, NAME=WHAT, as a recipe's guide.name")
     options.add_argument("--set", dest="settings", nargs="*", default=[], help="overrides of the recipe, key=value")
     options.add_argument("--metric", default="map")
+    options.add_argument("--name", help="of the runs' folder and the kept figures; default: the recipe's")
     options.add_argument("--output", type=Path, default=Path("runs/ablation"))
     asked = options.parse_args()
-    home = asked.output / asked.recipe
-    variants = dict.fromkeys(["plain", *asked.variants])
+    kept_as = asked.name or asked.recipe
+    home = asked.output / kept_as
+    guides = (each.partition("=") for each in asked.guide)
+    given = {f"guide: {name}": GUIDED | {"guide.name": what} for name, _, what in guides}
+    variants = {name: VARIANTS[name] for name in ["plain", *asked.variants]} | given
     for seed in asked.seeds:
-        for variant in variants:
-            train(asked.recipe, home, variant, seed, asked.settings)
+        for name, variant in variants.items():
+            train(asked.recipe, home, name, variant, seed, asked.settings)
     rows = [row for name in variants if name != "plain" for row in compared(home, name, asked.seeds, asked.metric)]
     for row, p in zip(rows, holm(np.array([row["p"] for row in rows])), strict=True):  # over all variants and sets
         row["p_holm"] = p
     print("\n".join(markdown_table(HEADINGS, [cells(row) for row in rows])))
-    about = {"recipe": asked.recipe, "settings": asked.settings, "seeds": asked.seeds, "variants": VARIANTS}
-    write_json(RESULTS / f"ablation_{asked.recipe}.json", {**provenance(), **about, "rows": rows})
+    about = {"recipe": asked.recipe, "settings": asked.settings, "seeds": asked.seeds, "variants": variants}
+    write_json(RESULTS / f"ablation_{kept_as}.json", {**provenance(), **about, "rows": rows})
 
 
 if __name__ == "__main__":
