@@ -43,6 +43,19 @@ def test_a_pattern_in_no_name_is_refused_before_anything_is_lost(run, tmp_path) 
     assert (tmp_path / "run" / "report.json").read_bytes() == report
 
 
+@pytest.mark.parametrize("pattern", ["word_embeddings.weight", "embeddings.*weight", r"^0\.|weight$"])
+def test_a_pattern_that_would_miss_the_token_table_is_refused(tiny, pattern: str) -> None:
+    """Its weight is called otherwise while only its rows in use are trained."""
+    with pytest.raises(ConfigError, match=r"must not ask for '\.weight' of the token table"):
+        refuse_unmatched(tiny, {pattern: 1e-3})
+
+
+def test_a_parameter_is_called_as_in_the_loss(tiny) -> None:
+    refuse_unmatched(tiny, {r"^model\.0\.": 1e-3})
+    with pytest.raises(ConfigError, match=r"these are as 'model\.0\."):
+        refuse_unmatched(tiny, {r"^0\.": 1e-3})
+
+
 def test_a_pattern_that_is_no_expression_is_refused(tiny) -> None:
     with pytest.raises(ConfigError, match=r"'\(' is no regular expression: missing \)"):
         refuse_unmatched(tiny, {"(": 1e-3})

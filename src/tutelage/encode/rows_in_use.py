@@ -99,7 +99,7 @@ def rows_in_use(model: SentenceTransformer, token_ids: Int[np.ndarray, " ids"]) 
             SentenceTransformerTrainer(model=model, train_dataset=pairs, loss=loss).train()
         model.save_pretrained("trained")
     """
-    transformer, embedding = _token_table(model)
+    transformer, embedding = token_table(model)
     compact = RowsInUse(embedding, token_ids)
     embedding.weight.grad = None
     transformer.set_input_embeddings(compact)
@@ -131,8 +131,12 @@ def refuse_inexact(weight_decay: float, optimizer: str = EXACT[0]) -> None:
         raise ConfigError(f"{OPTION}: exact with {', '.join(EXACT)}; the optimizer is {optimizer}. {OFF}")
 
 
-def _token_table(model: SentenceTransformer) -> tuple[Any, nn.Embedding]:
-    """The Hugging Face model inside the first module, and its token table."""
+def token_table(model: SentenceTransformer) -> tuple[Any, nn.Embedding]:
+    """The Hugging Face model inside the first module, and its token table.
+
+    Raises:
+        ConfigError: it has none, one that is more than a look-up, or one that is used elsewhere too.
+    """
     first: Any = model[0]
     embedding = None
     with suppress(AttributeError, NotImplementedError):  # no transformer; transformers' word for one without a table

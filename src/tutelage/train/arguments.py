@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from sentence_transformers import SentenceTransformer, SentenceTransformerTraini
 from sentence_transformers.base.sampler import MultiDatasetBatchSamplers
 
 from tutelage.encode.precision import accelerator
+from tutelage.encode.rows_in_use import token_table
 from tutelage.errors import ConfigError
 from tutelage.evaluate.retrieval import key_name
 from tutelage.sampling import WeightedBatches
@@ -37,18 +39,32 @@ def prompts(recipe: Recipe, names: Sequence[str]) -> dict[str, Any]:
 def refuse_unmatched(model: SentenceTransformer, rates: Mapping[str, float]) -> None:
     """Raise for a pattern of ``training.learning_rate_mapping`` that names no parameter of the model.
 
+    A parameter is called as in the loss, after ``model.``; while only the rows in use of the token table are trained,
+    its ``weight`` is called ``rows``, and a pattern must find it under both names or neither.
+
     Raises:
-        ConfigError: it is no regular expression, or no parameter's name holds it.
+        ConfigError: it is no regular expression, or no parameter's name holds it; it finds one of the table's names.
     """
-    names = [name for name, _ in model.named_parameters()]
+    table = None
+    with suppress(ConfigError):  # none that could be trained by rows
+        table = token_table(model)[1].weight
+    named = [(f"model.{name}", weight) for name, weight in model.named_parameters()]
+    names = [name for name, _ in named]
+    by_rows = [f"{name.removesuffix('weight')}rows" if weight is table else name for name, weight in named]
     for pattern in rates:
         where = f"training.learning_rate_mapping: '{pattern}'"
         try:
-            found = any(re.search(pattern, name) for name in names)
+            found = [bool(re.search(pattern, name)) for name in names]
+            other = [bool(re.search(pattern, name)) for name in by_rows]
         except re.error as error:
             raise ConfigError(f"{where} is no regular expression: {error}.") from error
-        if not found:
-            raise ConfigError(f"{where} is in no parameter's name; these are as '{names[0]}'. Mend the pattern.")
+        if found != other:
+            raise ConfigError(f"{where} must not ask for '.weight' of the token table: leave that out of the pattern.")
+        if not any(found):
+            raise ConfigError(
+                f"{where} is in no parameter's name; these are as '{names[0].removesuffix('.weight')}'. Mend the "
+                "pattern."
+            )
 
 
 def training_arguments(

@@ -74,6 +74,18 @@ class GuidedTrainer(SentenceTransformerTrainer):
                 batch_size = self._batch_sizes.get(name, batch_size)
         return super().get_batch_sampler(dataset, batch_size, *args, **kwargs)
 
+    def get_optimizer_cls_and_kwargs(  # type: ignore[override]  # a function there, a method in sentence-transformers
+        self, args: Any, model: Any = None
+    ) -> tuple[Any, Any]:
+        """As ever, through one of the losses: all have the same parameters, and a set's name may hold a dot."""
+        every: Any = self.loss
+        one: Any = next(iter(self._losses.values()))
+        self.loss = one
+        try:
+            return super().get_optimizer_cls_and_kwargs(args, model)
+        finally:
+            self.loss = every
+
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """As ever; meanwhile only the token rows in use are trainable, where that is the same."""
         with ExitStack() as block:
