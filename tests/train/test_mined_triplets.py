@@ -9,12 +9,14 @@ import torch
 from tutelage.encode.models import MINILM
 from tutelage.errors import ConfigError, DataError
 from tutelage.guide.mining import MiningRules
+from tutelage.guide.seen_pairs import Pair
 from tutelage.records.pairs import IDENTITY_COLUMNS
 from tutelage.records.taxonomy import labels
 from tutelage.records.texts import text_ids
 from tutelage.train.build import guide_store, texts_of, training_data
-from tutelage.train.mining import METADATA, mine_triplets
-from tutelage.train.recipe import load_recipe
+from tutelage.train.judging import described
+from tutelage.train.mining import METADATA, _concepts, mine_triplets
+from tutelage.train.recipe import DataRecipe, load_recipe
 from tutelage.train.run import prepare
 
 
@@ -133,3 +135,23 @@ def test_an_unknown_source_is_refused(tmp_path):
         mine_triplets(str(tmp_path / "none.csv"), tmp_path / "t.parquet")
     with pytest.raises(ConfigError, match="no labels in 'xx'"):
         mine_triplets("sample:xx", tmp_path / "t.parquet")
+
+
+def test_the_source_is_not_written_over(tmp_path):
+    path = tmp_path / "pairs.csv"
+    path.write_text("anchor,positive\nnurse,carer\n")
+    with pytest.raises(ConfigError, match=r"pairs\.csv: the source itself"):
+        mined(str(path), path)
+    assert path.read_text() == "anchor,positive\nnurse,carer\n"
+
+
+def test_a_negative_is_not_of_its_anchors_concept(sample, tmp_path):
+    """Mined again from its own triplets, and audited: a hard negative stays allowed, and is of no concept there."""
+    folder, (_, table), _ = sample
+    rows = table.to_pylist()[:200]
+    source = f"data.train=[{{source: '{folder / 'a.parquet'}', columns: [anchor, positive, negative]}}]"
+    train = training_data(load_recipe("demo_sample", [source, "data.held_out=0"]).data, None, [])
+    concepts = _concepts(train, DataRecipe(train=(str(folder / "a.parquet"),)), None)
+    assert all(row["concept"] not in concepts.get(row["negative"], ()) for row in rows)
+    pairs = [Pair(*text_ids([row["anchor"], row["negative"]]).tolist(), 0.0, 0.0, 0.0, 1) for row in rows]
+    assert not any(each["same_concept"] for each in described({"dropped": pairs}, [*train.values()])["dropped"])

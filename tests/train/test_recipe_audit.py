@@ -108,6 +108,13 @@ def test_a_checkpoint_is_compared_with_the_guide(recipe, tmp_path):
     assert other["encoder_drops_too"] < itself["encoder_drops_too"]
 
 
+def test_the_encoder_has_the_layers_that_the_recipe_trains(recipe):
+    whole = quiet(recipe(*SAME))["sets"]["sample:en"]["32"]["agreement"]
+    one = quiet(recipe(*SAME, "model.layers=1"))["sets"]["sample:en"]["32"]["agreement"]
+    assert whole["spearman"] > 0.999
+    assert one["spearman"] < whole["spearman"]
+
+
 def test_verdicts_are_never_overwritten(recipe, tmp_path):
     quiet(recipe())
     path = tmp_path / "run" / "audit" / "near.parquet"

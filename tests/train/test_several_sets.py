@@ -143,3 +143,22 @@ def test_fp16_without_a_gpu_is_refused_before_anything_is_written(recipe) -> Non
     with pytest.raises(ConfigError, match="fp16 needs a GPU"):
         run_recipe(given)
     assert not given.output.exists()
+
+
+def test_sets_may_have_any_name(recipe, tmp_path) -> None:
+    """A file's name holds a dot; "train" is a method of every module."""
+    rows = "".join(f"nurse {i},carer {i}\n" for i in range(40))
+    (tmp_path / "pairs.csv").write_text("anchor,positive\n" + rows)
+    sources = f"data.train=['{tmp_path / 'pairs.csv'}', {{source: 'sample:en', name: train}}]"
+    report = run_recipe(recipe(sources, "training.max_steps=4", "sampling.sampler=no_duplicates"))
+    assert report["training"]["steps"] == 4
+
+
+@pytest.mark.parametrize("mix", ["proportional", "round_robin", "weights"])
+def test_a_set_of_which_no_batch_can_be_made_is_refused(recipe, tmp_path, mix: str) -> None:
+    (tmp_path / "pairs.csv").write_text("anchor,positive\n" + "".join(f"nurse,carer {i}\n" for i in range(40)))
+    weight = "weight: 1" if mix == "weights" else "optional: false"
+    sources = f"[{{source: '{tmp_path / 'pairs.csv'}', {weight}}}, {{source: 'sample:en', {weight}}}]"
+    given = recipe(f"data.train={sources}", f"sampling.mix={mix}", "sampling.sampler=no_duplicates")
+    with pytest.raises(ConfigError, match=r"pairs\.csv' makes no batch of 16 in which no text stands twice"):
+        prepare(given, None)

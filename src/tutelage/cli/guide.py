@@ -41,9 +41,10 @@ def audit(
     from tutelage.train import audit as audits
     from tutelage.train.recipe import load_recipe
 
-    loaded = load_recipe(recipe, sets or [])
+    folder = data_folder(data)
+    loaded = load_recipe(recipe, sets or [], sample=folder is None)
     found = audits.audit(
-        loaded, data_folder(data), model=model, batch_sizes=batch_size or [], batches=batches, rate=rate,
+        loaded, folder, model=model, batch_sizes=batch_size or [], batches=batches, rate=rate,
         out=out_folder, progress=not as_json,
     )  # fmt: skip
     if as_json:

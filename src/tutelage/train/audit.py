@@ -25,6 +25,7 @@ from tutelage.losses.contrastive import plan_of
 from tutelage.losses.rules import Plan
 from tutelage.records.pairs import IDENTITY_COLUMNS
 from tutelage.records.verdicts import read_verdicts
+from tutelage.sampling import NoDuplicateBatches
 from tutelage.train import build
 from tutelage.train.collate import GROUP_ID, TEXT_ID, identities
 from tutelage.train.judging import described, write_pairs
@@ -91,8 +92,8 @@ def audit(
     plans = [planned for size in sizes for planned in _planned(_with_batch_size(recipe, size), train, batches)]
 
     store = build.guide_store(recipe, build.texts_of(train), recipe.output / GUIDE, overwrite=False)
-    encoder = load_model(encoder_name, max_length=recipe.model.max_length)
-    # Another frozen model, as far as an audit goes. Training puts no prompt before its texts.
+    encoder = load_model(model, max_length=recipe.model.max_length) if model else build.encoder(recipe)
+    # Another frozen model, as far as an audit goes. It sees texts without the prompts that a set may have.
     vectors = GuideStore.build(
         encoder, _texts(plans), out / "encoder", prompt="", dtype="float32", overwrite=True,
         progress="encoder" if progress else None,
@@ -178,21 +179,13 @@ def _planned(recipe: Recipe, train: build.Sets, batches: int) -> Iterator[Planne
     for name, rows in train.items():
         size = recipe.of_set(name).sampling.batch_size
         count = max(min(batches, MOST_CANDIDATES // (4 * size * size)), 1)
-        sampler = build.SAMPLERS[recipe.sampling.sampler](rows, size, drop_last=True, seed=recipe.training.seed)
-        drawn = list(islice(_epochs(sampler), count))
-        if not drawn:
-            raise ConfigError(
-                f"audit: '{name}' makes no batch of {size} in which no text stands twice. Set a lower batch size."
-            )
-        yield Planned(name, rows, size, drawn)
+        yield Planned(name, rows, size, [*islice(_epochs(build.batches_of(recipe, name, rows)), count)])
 
 
-def _epochs(sampler: Any) -> Iterator[list[int]]:
+def _epochs(sampler: NoDuplicateBatches) -> Iterator[list[int]]:
     epoch = 0
     while True:
         sampler.set_epoch(epoch)
-        if not len(sampler):
-            return
         yield from sampler
         epoch += 1
 

@@ -24,9 +24,10 @@ from tutelage.train.accepted import OWN, join_accepted
 from tutelage.train.objective import GuidedLoss
 from tutelage.train.recipe import DataRecipe, EvaluateRecipe, Recipe, TrainSource
 
+PART = 16  # batches' worth of rows
 Sets = dict[str, Dataset]  # the name of each set -> its rows
 CHECKPOINTS = "checkpoints"  # in the output folder; TensorBoard's files lie in its `runs`
-SAMPLERS = {"concepts": ConceptBatches, "no_duplicates": NoDuplicateBatches}
+SAMPLERS: dict[str, type[NoDuplicateBatches]] = {"concepts": ConceptBatches, "no_duplicates": NoDuplicateBatches}
 
 
 def training_data(data: DataRecipe, folder: Path | None, sets: Iterable[RetrievalSet]) -> Sets:
@@ -121,6 +122,19 @@ def refuse_empty_epoch(recipe: Recipe, train: Sets) -> None:
                 f"sampling: {count} {what} make no batch of {sampling.batch_size}. "
                 f"Set sampling.batch_size to {max(count, 2)} or less."
             )
+        # Of a part of the rows, which mostly suffices: to plan an epoch of all may take as long as to read them.
+        parts = (pairs.select(range(0, len(pairs), max(len(pairs) // (PART * sampling.batch_size), 1))), pairs)
+        if not any(len(batches_of(recipe, name, part)) for part in parts):
+            raise ConfigError(
+                f"sampling: '{name}' makes no batch of {sampling.batch_size} in which no text stands twice. Set a "
+                "lower batch size for it."
+            )
+
+
+def batches_of(recipe: Recipe, name: str, pairs: Dataset) -> NoDuplicateBatches:
+    """The sampler of a set, as training makes it."""
+    sampling = recipe.of_set(name).sampling
+    return SAMPLERS[sampling.sampler](pairs, sampling.batch_size, drop_last=True, seed=recipe.training.seed)
 
 
 def text_columns(pairs: Dataset) -> list[str]:

@@ -43,12 +43,12 @@ class Known:
     def read(self, rows: Dataset) -> None:
         """Note the wanted texts of some rows."""
         named = [rows[name] if name in rows.column_names else [""] * len(rows) for name in (CONCEPT, LANGUAGE)]
-        for column in text_columns(rows):
+        for place, column in enumerate(text_columns(rows)):
             texts = rows[column]
             for each, text, concept, language in zip(text_ids(texts).tolist(), texts, *named, strict=True):
                 if each in self.wanted:
                     self.text[each] = text
-                    self.concepts[each] |= {concept} - {""}
+                    self.concepts[each] |= {concept} - {""} if place < 2 else set()  # a negative is of another one
                     self.languages[each] |= {language_of(language, column)} - {""}
 
     def row(self, pair: Pair) -> dict[str, Any]:

@@ -72,6 +72,8 @@ def mine_triplets(
         ConfigError, DataError: a source, a model or a range that cannot be used; no negative found.
     """
     rules = rules or MiningRules()
+    if Path(source).is_file() and Path(source).resolve() == out.resolve():
+        raise ConfigError(f"{out}: the source itself. Choose another file to write.")
     train, data, finder = _opened(source, folder, model, list(overrides), progress)
     concepts = _concepts(train, data, folder)
     tables = [_triplets(name, rows, concepts, finder, rules) for name, rows in train.items()]
@@ -88,7 +90,9 @@ def mine_triplets(
         **provenance(),
     }
     out.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(triplets.replace_schema_metadata({METADATA: json.dumps(about).encode()}), out)
+    beside = out.with_name(f".{out.name}.partial")
+    pq.write_table(triplets.replace_schema_metadata({METADATA: json.dumps(about).encode()}), beside)
+    beside.replace(out)
     return about
 
 
@@ -98,7 +102,7 @@ def _opened(
     """The pairs, what they were read from, and who finds texts near."""
     recipe = None
     if source in shipped() or Path(source).suffix in (".yaml", ".yml"):
-        recipe = load_recipe(source, overrides)
+        recipe = load_recipe(source, overrides, sample=folder is None)
         data = recipe.data
         train = prepare(recipe, folder, overwrite=True).train
     else:
@@ -110,7 +114,8 @@ def _opened(
         dims, fields = store.guide_dims, store.fingerprint
         return train, data, Finder(lambda texts: store.vectors(text_ids(texts)), dims, recipe.guide.title, fields)
     name = model or (recipe.model.name if recipe else MINILM)
-    encoder = load_model(name, max_length=recipe.model.max_length if recipe else None)
+    max_length = recipe.model.max_length if recipe else None
+    encoder = build.encoder(recipe) if recipe and model is None else load_model(name, max_length=max_length)
     label = "mine" if progress else None
 
     def embed(texts: list[str]) -> Tensor:
@@ -124,7 +129,7 @@ def _concepts(train: build.Sets, data: DataRecipe, folder: Path | None) -> dict[
     concepts: dict[str, set[str]] = {}
     for rows in train.values():
         if CONCEPT in rows.column_names:
-            for name in build.text_columns(rows):
+            for name in build.text_columns(rows)[:2]:  # a negative is of another concept
                 for text, concept in zip(rows[name], rows[CONCEPT], strict=True):
                     concepts.setdefault(text, set()).add(concept)
     for named in filter(None, (sources.label_source(source.source) for source in data.train)):
