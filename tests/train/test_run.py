@@ -179,6 +179,18 @@ def test_an_unfinished_run_is_not_begun_anew_unless_told(short):
         run_recipe(recipe)
 
 
+def test_checkpoints_of_weights_alone_are_kept_and_nothing_to_resume(short):
+    recipe = short("training.save_every=2", "training.save_only_model=true")
+    run_recipe(recipe)
+    (recipe.output / "report.json").unlink()
+    kept = {*(recipe.output / "checkpoints").iterdir()}
+    with pytest.raises(ConfigError, match=r"holds an unfinished run\. Give --overwrite, or another output"):
+        run_recipe(recipe)
+    with pytest.raises(ConfigError, match=r"holds weights alone \(training\.save_only_model\)"):
+        run_recipe(recipe, resume=True)
+    assert {*(recipe.output / "checkpoints").iterdir()} == kept
+
+
 def test_a_checkpoint_that_was_cut_off_is_passed_over(short):
     recipe = short("training.save_every=2", "training.max_steps=4")
     run_recipe(recipe)

@@ -35,6 +35,11 @@ def whole(folder: Path) -> list[Path]:
     return sorted(filter(_is_whole, folder.glob(PATTERN)), key=_step)
 
 
+def resumable(checkpoint: Path) -> bool:
+    """Whether a whole checkpoint holds the optimizer too: weights alone are nothing to go on from."""
+    return (checkpoint / OPTIMIZER_NAME).is_file()
+
+
 def remove_broken(folder: Path) -> None:
     """Remove what is left of checkpoints that are not whole.
 
@@ -50,7 +55,7 @@ def _is_whole(checkpoint: Path) -> bool:
         listed = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return listed == _sizes(checkpoint) and OPTIMIZER_NAME in listed  # weights alone are nothing to go on from
+    return bool(listed == _sizes(checkpoint))
 
 
 def _sizes(checkpoint: Path) -> dict[str, int]:

@@ -40,6 +40,11 @@ def resumed(recipe: Recipe, begun: Path) -> tuple[Recipe, Path]:
         raise ConfigError(
             f"--resume: no checkpoint in {folder} was written whole. Set training.save_every and run without --resume."
         )
+    if not checkpoints.resumable(whole[-1]):
+        raise ConfigError(
+            f"--resume: {whole[-1]} holds weights alone (training.save_only_model), which is nothing to go on from. "
+            "Begin anew with --overwrite, or train from it: model.name."
+        )
     first = load_recipe(begun)
     if recipe.training.precision == "auto":
         recipe = recipe.in_precision(first.training.precision)

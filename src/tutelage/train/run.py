@@ -185,8 +185,9 @@ def prepare(recipe: Recipe, folder: Path | None, *, overwrite: bool = False) -> 
     resolve_model(recipe.model.name)
     for name in recipe.guide.names:
         refuse_absent(name)
-    if not overwrite and checkpoints.whole(output / build.CHECKPOINTS):
-        raise ConfigError(f"output {output}: holds an unfinished run. Give --resume to go on, or --overwrite.")
+    if not overwrite and (whole := checkpoints.whole(output / build.CHECKPOINTS)):
+        cure = "--resume to go on, or --overwrite" if checkpoints.resumable(whole[-1]) else "--overwrite"
+        raise ConfigError(f"output {output}: holds an unfinished run. Give {cure}, or another output.")
     sets = build.evaluation_sets(recipe.evaluate, recipe.data, folder)
     checks = build.checks(recipe, folder)
     train = build.training_data(recipe.data, folder, sets)
