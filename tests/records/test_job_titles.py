@@ -184,11 +184,25 @@ def test_what_is_not_ours_is_never_replaced(tmp_path, overwrite):
     (tmp_path / "mine" / "thesis.txt").write_text("years")
     (tmp_path / "file").write_text("")
     assert refused(tmp_path / "mine", overwrite=overwrite) == (
-        f"output {tmp_path / 'mine'}: holds something other than such sets. Give another folder."
+        f"output {tmp_path / 'mine'}: holds something other than such sets (thesis.txt). Give another folder."
     )
     assert refused(tmp_path / "file", overwrite=overwrite) == (
         f"output {tmp_path / 'file'}: a file, where a folder was wanted. Give another."
     )
+
+
+@pytest.mark.parametrize("manifest", ['{"files": {}}', "[]", "not JSON", None])
+def test_a_manifest_alone_makes_no_folder_ours(tmp_path, manifest):
+    """Stores and checkpoints have one too; and a file of another's beside our sets is not ours."""
+    out = tmp_path / "sets"
+    write_job_titles(out, SMALL)
+    if manifest is None:
+        (out / "thesis.txt").write_text("years")
+    else:
+        (out / "manifest.json").write_text(manifest)
+    before = {path.name for path in out.iterdir()}
+    assert "holds something other than such sets" in refused(out, overwrite=True)
+    assert {path.name for path in out.iterdir()} == before
 
 
 def test_a_writing_that_is_cut_off_leaves_the_sets_of_before(tmp_path, monkeypatch):

@@ -187,7 +187,12 @@ def _refuse_to_lose(out: Path, overwrite: bool) -> None:
         raise ConfigError(f"output {out}: a file, where a folder was wanted. Give another.")
     if not out.is_dir() or not any(out.iterdir()):
         return
-    if not (out / MANIFEST).is_file():
-        raise ConfigError(f"output {out}: holds something other than such sets. Give another folder.")
+    try:
+        sets = json.loads((out / MANIFEST).read_text(encoding="utf-8"))["sets"]
+        own = {MANIFEST, *(f"{name}.jsonl" for name in sets)}
+    except (OSError, ValueError, KeyError, TypeError):
+        own = set()
+    if other := sorted({path.name for path in out.iterdir()} - own):
+        raise ConfigError(f"output {out}: holds something other than such sets ({other[0]}). Give another folder.")
     if not overwrite:
         raise ConfigError(f"output {out}: holds sets already. Give --overwrite to replace them, or another folder.")
