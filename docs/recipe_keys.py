@@ -4,6 +4,7 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Iterator
+from itertools import takewhile
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -54,7 +55,8 @@ def _notes(record: type[BaseModel]) -> dict[str, str]:
     for node in ast.parse(source).body[0].body:  # type: ignore[attr-defined]  # a class has a body
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             beside = lines[node.end_lineno - 1][node.end_col_offset :].partition("#")[2].strip()  # type: ignore[operator]
-            above = [line for line in lines[node.lineno - 2 : node.lineno - 1] if line.strip().startswith("#")]
+            before = reversed(lines[: node.lineno - 1])
+            above = [*takewhile(lambda line: line.strip().startswith("#"), before)][::-1]
             found[node.target.id] = beside or " ".join(line.strip("# ") for line in above)
     return found
 

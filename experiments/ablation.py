@@ -21,7 +21,7 @@ from tutelage.evaluate.report import REPORT, provenance, write_json
 from tutelage.evaluate.significance import holm
 from tutelage.export.card import markdown_table
 from tutelage.records.data_folder import data_folder
-from tutelage.train.recipe import load_recipe
+from tutelage.train.recipe import Recipe, load_recipe
 from tutelage.train.run import run_recipe
 
 PLAIN = {"guide.name": "null", "loss.drop_same_text": "false", "loss.drop_same_group": "false"}
@@ -62,10 +62,8 @@ def folder_of(home: Path, *parts: Any) -> Path:
 
 
 def train(recipe: str, home: Path, name: str, variant: Mapping[str, str], seed: int, settings: Sequence[str]) -> None:
-    """One run, unless it is there."""
+    """One run, unless it is there; a run of other settings in its place is refused."""
     output = folder_of(home, name, seed)
-    if (output / REPORT).is_file():
-        return
     data = data_folder()
     own = [f"{key}={value}" for key, value in variant.items()]
     guide = [value for key, value in variant.items() if key.startswith("guide.")]
@@ -75,7 +73,13 @@ def train(recipe: str, home: Path, name: str, variant: Mapping[str, str], seed: 
         f"guide.store={folder_of(home, 'guide', *guide)}",
         "sampling.sampler=no_duplicates",
     ]
-    run_recipe(load_recipe(recipe, [*settings, *fixed, *own], sample=data is None), data, overwrite=True)
+    wanted = load_recipe(recipe, [*settings, *fixed, *own], sample=data is None)
+    if (output / REPORT).is_file():
+        done = Recipe.model_validate(json.loads((output / REPORT).read_text())["recipe"])
+        if done != wanted.in_precision(done.training.precision):
+            raise SystemExit(f"{output}: a run of other settings. Give another --name.")
+        return
+    run_recipe(wanted, data, overwrite=True)
     print(name, seed, flush=True)
 
 

@@ -368,3 +368,16 @@ def test_the_recipes_of_the_systems_find_all_their_data(name, data):
     given = load_recipe(name)
     found = prepare(given, data)
     assert {*given.data.sets} - {*found.train} <= {"telecom", "full_zh"}  # the user's own, left out where absent
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("{source: 'sample:en', prompts: {query: 'find: '}}", "'query' is no column. Wanted: anchor, positive"),
+        ("{source: pairs.csv, forms_apart: true}", "forms_apart is for labels of a taxonomy; pairs.csv has pairs"),
+        ("{source: 'cnli-tr:train', max_pairs: 3}", "max_pairs is for labels of a taxonomy; cnli-tr:train has pairs"),
+    ],
+)
+def test_a_key_that_would_do_nothing_is_refused(source, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        load_recipe("demo_sample", [f"data.train=[{source}]"])

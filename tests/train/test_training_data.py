@@ -98,7 +98,8 @@ def test_a_written_set_is_split_like_the_source_that_it_was_drawn_from(sets, nam
     held_out = retrieval_set("sample-heldout:de", share=SHARE)
     held_out.corpus["planted"] = "Krankenschwester"
     read, drawn = (
-        built({"source": each, "max_pairs": 1000}, sets=[held_out]) for each in (str(sets / f"{name}.jsonl"), source)
+        built(each, sets=[held_out])
+        for each in ({"source": str(sets / f"{name}.jsonl")}, {"source": source, "max_pairs": 1000})
     )
     assert read.column_names == drawn.column_names
     one, other = (

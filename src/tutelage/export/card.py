@@ -130,4 +130,5 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """The lines of a Markdown table."""
-    return [f"| {' | '.join(cells)} |" for cells in (headings, ["---"] * len(headings), *rows)]
+    escaped = ([cell.replace("|", r"\|") for cell in row] for row in rows)
+    return [f"| {' | '.join(cells)} |" for cells in (headings, ["---"] * len(headings), *escaped)]

@@ -11,7 +11,7 @@ from typing import Any
 
 from datasets import Dataset, load_dataset
 
-from tutelage.errors import DataError
+from tutelage.errors import ConfigError, DataError
 from tutelage.records.texts import canonical
 
 Row = dict[str, Any]
@@ -64,7 +64,8 @@ def read_rows(source: str | Path) -> tuple[str, Iterator[tuple[int, Row]]]:
     Row numbers are those an editor shows: the header of a CSV file is row 1.
 
     Raises:
-        DataError: nothing of that name, an unknown ending, a row that does not parse.
+        ConfigError: nothing of that name.
+        DataError: an unknown ending, a row that does not parse.
     """
     path = Path(source)
     ending = path.name.removesuffix(".gz").rpartition(".")[2].lower()
@@ -96,12 +97,13 @@ def delimited_rows(text: str | Iterable[str], where: str, delimiter: str) -> Ite
         reader = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
     else:
         reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    header = next(reader, None)
+    rows = _cells(reader, where)
+    header = next(rows, None)
     if not header:
         raise DataError(f"{where}: empty file. Wanted a header line and at least one row.")
     if twice := [name for name in header if header.count(name) > 1]:
         raise DataError(f"{where}: column '{twice[0]}' stands twice. Rename one.")
-    for cells in _cells(reader, where):
+    for cells in rows:
         if not cells:
             continue
         if len(cells) != len(header):
@@ -141,7 +143,7 @@ def _hub_rows(name: str) -> Dataset:
     try:
         return load_dataset(repository, split=split or "train")
     except Exception as fault:  # the hub client raises a dozen unrelated types; all mean: not to be had
-        raise DataError(
+        raise ConfigError(
             f"{name}: neither a file nor a hub dataset ({type(fault).__name__}: {str(fault).splitlines()[0][:120]}). "
             "Give a .jsonl, .csv, .tsv or .parquet file, a hub name such as owner/dataset#split, or a source by "
             "name: sample:LANGUAGES, esco:LANGUAGES, esco-mix:LANGUAGES, esco-descriptions:LANGUAGES, "

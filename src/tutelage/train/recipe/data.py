@@ -1,5 +1,6 @@
 """Of a recipe: the encoder, its guide, what is learned from, and which examples meet in a batch."""
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +13,9 @@ from tutelage.records.sources import label_source
 from tutelage.records.splits import HELD_OUT_SHARE
 from tutelage.train.accepted import OWN
 from tutelage.train.recipe.record import Record, Share, checked
+
+# What a set's columns are called, whatever a file calls them.
+COLUMN = re.compile(r"anchor|positive|negative(_[1-9]\d*)?")
 
 
 class ModelRecipe(Record):
@@ -84,7 +88,9 @@ class TrainSource(Record):
     weight: PositiveFloat | None = None  # share of the batches, beside the other weights (sampling.mix: weights)
     temperature: PositiveFloat | None = None  # of this set, in place of loss.temperature
     margin: float | None = None  # of this set, in place of loss.margin
-    prompts: dict[str, str] = Field({})  # column -> what is put before its texts, for the encoder alone
+    prompts: dict[str, str] = Field(
+        {}
+    )  # anchor, positive or negative -> what is put before its texts, for the encoder alone
 
     @model_validator(mode="before")
     @classmethod
@@ -96,6 +102,20 @@ class TrainSource(Record):
     def _possible(cls, source: str) -> str:
         checked(label_source, source)
         return source
+
+    @field_validator("prompts")
+    @classmethod
+    def _of_columns(cls, prompts: dict[str, str]) -> dict[str, str]:
+        if wrong := [name for name in prompts if not COLUMN.fullmatch(name)]:
+            raise ValueError(f"'{wrong[0]}' is no column. Wanted: anchor, positive, negative (of several: negative_1)")
+        return prompts
+
+    @model_validator(mode="after")
+    def _of_labels(self) -> "TrainSource":
+        given = {"forms_apart": self.forms_apart, "max_pairs": self.max_pairs != MAX_PAIRS}
+        if not label_source(self.source) and (idle := [key for key, value in given.items() if value]):
+            raise ValueError(f"{idle[0]} is for labels of a taxonomy; {self.source} has pairs. Leave it out")
+        return self
 
 
 class DataRecipe(Record):
