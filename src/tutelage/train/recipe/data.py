@@ -88,9 +88,8 @@ class TrainSource(Record):
     weight: PositiveFloat | None = None  # share of the batches, beside the other weights (sampling.mix: weights)
     temperature: PositiveFloat | None = None  # of this set, in place of loss.temperature
     margin: float | None = None  # of this set, in place of loss.margin
-    prompts: dict[str, str] = Field(
-        {}
-    )  # anchor, positive or negative -> what is put before its texts, for the encoder alone
+    # anchor, positive or negative -> what is put before its texts, for the encoder alone
+    prompts: dict[str, str] = Field({})
 
     @model_validator(mode="before")
     @classmethod
