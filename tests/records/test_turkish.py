@@ -28,7 +28,12 @@ def folder(tmp_path):
         (
             "tquad:train",
             ["anchor", "positive"],
-            [("Kim geldi?", "Ali eve geldi."), ("Nereye geldi?", "Ali eve geldi."), ("Ne yağdı?", "Kar yağdı.")],
+            [
+                ("Kim geldi?", "Ali eve geldi."),
+                ("Nereye geldi?", "Ali eve geldi."),
+                ("Ne yağdı?", "Kar yağdı."),
+                ("Deniz ne renk?", "Deniz mavi."),
+            ],
         ),
         (
             "stsb-tr:train",

@@ -24,6 +24,7 @@ FILES = {
         ("q1", "Kim geldi?", "Ali", "c1", "t"),
         ("q2", "Nereye geldi?", "eve", "c1", "t"),
         ("q3", "Ne yağdı?", "kar", "c2", "t"),
+        ("q6", "Deniz ne renk?", "mavi", "c4", "t"),
     ],
     "tquad/dev.tsv": [
         ("q_id", "question", "answer", "c_id", "title"),
@@ -35,6 +36,7 @@ FILES = {
         ("c1", "Ali eve geldi."),
         ("c2", "Kar yağdı."),
         ("c3", "Yaz geldi."),
+        ("c4", "Deniz mavi."),
     ],
     "stsb_tr/train.tsv": [
         ("score", "sentence1", "sentence2"),

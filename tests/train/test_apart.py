@@ -70,7 +70,7 @@ def test_a_data_set_without_a_row_left_is_refused():
 @pytest.mark.parametrize("where", ["sets", "optional", "general"])
 def test_questions_of_a_split_to_judge_by_are_not_learned_from(folder, where):
     found = prepare(recipe("tquad:train", **{"sets": ["sample-heldout:en"], where: ["tquad:dev"]}), folder)
-    assert list(found.train["tquad:train"]["anchor"]) == ["Kim geldi?", "Nereye geldi?"]
+    assert list(found.train["tquad:train"]["anchor"]) == ["Kim geldi?", "Nereye geldi?", "Deniz ne renk?"]
     assert found.left_out == {"tquad:train": 1}
 
 
@@ -94,9 +94,11 @@ def test_mined_triplets_of_a_split_keep_their_passage_and_are_held_apart_as_well
     rules = MiningRules(num_negatives=1, relative_margin=None)
     about = mine_triplets("tquad:train", out, folder, model=str(tmp_path / "tiny"), rules=rules, progress=False)
     table = pq.read_table(out).to_pylist()
-    assert about["pairs"] == about["triplets"] == 3
-    assert all({row["positive"], row["negative"]} == {"Ali eve geldi.", "Kar yağdı."} for row in table)
-    source = {"source": str(out), "columns": ["anchor", "positive", "negative"]}
+    assert about["pairs"] == about["triplets"] == 4
+    passages = {row["positive"] for row in table}
+    assert passages == {"Ali eve geldi.", "Kar yağdı.", "Deniz mavi."}
+    assert all(row["negative"] in passages - {row["positive"]} for row in table)
+    source = {"source": str(out), "columns": ["anchor", "positive"]}
     assert prepare(recipe(source, sets=["tquad:dev"]), folder).left_out == {str(out): 1}
 
 
