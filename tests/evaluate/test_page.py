@@ -239,6 +239,9 @@ def test_a_headline_counts_sets() -> None:
 def test_facts_leave_out_what_is_not_known() -> None:
     assert facts({}) == {}
     assert facts({"machine": {"processor": "", "cores": 2, "gpu": "H100"}}) == {"Machine": "2 cores, H100"}
+    judged = {"judged": {"a": {"queries": 9}, "b": {"queries": 5}}}
+    assert facts({**judged, "queries_seen": {"a": 4, "b": 0}}) == {"Queries also in training": "a 4 of 9"}
+    assert facts({**judged, "queries_seen": {"a": 0, "b": 0}}) == {}
 
 
 @pytest.mark.parametrize(

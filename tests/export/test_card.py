@@ -76,6 +76,7 @@ MORE = {
     "gender": {"esco-gender:de": {"before": 0.5, "after": 0.5, "low": None, "high": None, "pairs": 9}},
     "dims": {"sample-heldout:en": {"16": {"map": 0.5}, "8": {"map": 0.25}}},
     "judged": {"sample-heldout:en": {"queries": 1000, "entries": 259}},
+    "queries_seen": {"sample-heldout:en": 12},
     "guide": {"name": "my-guide", "fingerprint": "3f9c00000000", "texts": 1234},
     "training": {"log": LOG, "left_out": {"tquad:train": 12}},
 }
@@ -98,7 +99,7 @@ EVIDENCE = """
 
 | set | holds |
 | --- | --- |
-| sample-heldout:en | 1,000 queries, 259 entries |
+| sample-heldout:en | 1,000 queries, 259 entries, 12 of the queries also in training |
 
 ### Guide and dropped candidates
 

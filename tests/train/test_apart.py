@@ -8,8 +8,9 @@ from records.turkish_fixture import turkish_folder
 from tutelage.errors import ConfigError
 from tutelage.evaluate.checks import Checks
 from tutelage.guide.mining import MiningRules
+from tutelage.records.retrieval import RetrievalSet
 from tutelage.records.triplets import TripletSet
-from tutelage.train.apart import keep_apart, told
+from tutelage.train.apart import keep_apart, queries_seen, told
 from tutelage.train.mining import mine_triplets
 from tutelage.train.recipe import Recipe
 from tutelage.train.run import prepare
@@ -50,7 +51,20 @@ def test_rows_that_hold_a_judged_text_in_any_column_and_spelling_are_left_out():
     assert kept["a"][:] == {"anchor": ["cook"], "positive": ["chef"], "concept": ["nurse"]}
     assert kept["b"][:] == data["b"][:]
     assert left_out == {"a": 2}
-    assert told(left_out) == ["left out of 'a': 2 rows that hold a text of a set to judge by"]
+    assert told(left_out, {}) == ["left out of 'a': 2 rows that hold a text of a set to judge by"]
+
+
+def test_queries_that_training_sees_are_counted_by_set_in_any_spelling():
+    queries = {"1": "Nurse", "2": "head nurse", "3": "WELDER", "4": "chef"}
+    right = {name: frozenset({"x"}) for name in ("1", "2", "3")}  # nothing is right for the fourth: it is not measured
+    sets = [
+        RetrievalSet("own", queries, {"x": "carer"}, right),
+        RetrievalSet("other", {"1": "ward nurse"}, {"x": "cook"}, {"1": frozenset({"x"})}),
+    ]
+    data = {"a": rows(("nurse ", "carer"), ("cook", "chef")), "b": rows(("fitter", "welder"))}
+    seen = queries_seen(data, sets)
+    assert seen == {"own": 2, "other": 0}
+    assert told({}, seen) == ["also in training: 2 of the queries of 'own'"]
 
 
 def test_where_nothing_is_judged_nothing_changes():

@@ -49,6 +49,7 @@ def test_a_run_writes_model_card_report_and_recipe(short):
     assert {"map", "map@500", "ndcg@200"} <= written["after"]["sample-heldout:en"].keys()
     assert written["before"] != written["after"]
     assert written["training"]["steps"] == 3
+    assert written["queries_seen"] == {"sample-heldout:en": 0}
     assert all("drop_guide" in entry for entry in written["training"]["log"])
     assert load_recipe(recipe.output / "recipe.yaml") == recipe
     card = (recipe.output / "model" / "README.md").read_text()

@@ -114,7 +114,7 @@ def recipe_check(recipe: RecipeSource, sets: Sets = None, data: DataFolder = Non
     Reads its data too, and prints the recipe with every default spelled out.
     """
     from tutelage.records.data_folder import data_folder
-    from tutelage.train.apart import told
+    from tutelage.train.apart import queries_seen, told
     from tutelage.train.recipe import load_recipe
     from tutelage.train.run import prepare
 
@@ -126,7 +126,7 @@ def recipe_check(recipe: RecipeSource, sets: Sets = None, data: DataFolder = Non
     if as_json:
         return print_json({"recipe": loaded.model_dump(mode="json"), "pairs": count, "sets": names})
     print(loaded.to_yaml(), end="")
-    for line in told(found.left_out):
+    for line in told(found.left_out, queries_seen(found.train, found.sets)):
         err.print(line, soft_wrap=True)
     err.print(f"ok: {count} training pairs; sets: {', '.join(names)}")
 

@@ -90,7 +90,7 @@ def facts(report: Report) -> dict[str, str]:
     machine, seconds = report.get("machine") or {}, report.get("seconds") or {}
     settings = report.get("recipe") or {}
     where = [machine.get("processor"), f"{machine.get('cores')} cores", machine.get("gpu") or "no GPU"]
-    steps = (report.get("training") or {}).get("steps")
+    steps, also = (report.get("training") or {}).get("steps"), report.get("queries_seen") or {}
     found = {
         "Finished": (report.get("finished") or "")[:16].replace("T", " "),
         "Commit": report.get("commit"),
@@ -98,6 +98,9 @@ def facts(report: Report) -> dict[str, str]:
         "Model": (settings.get("model") or {}).get("name"),
         "Guide": _guide(settings.get("guide") or {}),
         "Trained": f"{steps} steps" if steps else None,
+        "Queries also in training": ", ".join(
+            f"{name} {seen} of {report['judged'][name]['queries']}" for name, seen in also.items() if seen
+        ),
         "Seconds": ", ".join(f"{stage.replace('_', ' ')} {spent:.0f}" for stage, spent in seconds.items()),
     }
     return {name: told for name, told in found.items() if told}

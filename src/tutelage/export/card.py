@@ -87,8 +87,10 @@ def _widths(report: Report) -> list[str]:
 
 
 def _held(report: Report) -> list[list[str]]:
-    judged = report.get("judged") or {}
-    return [[name, ", ".join(f"{count:,} {what}" for what, count in held.items())] for name, held in judged.items()]
+    judged, seen = report.get("judged") or {}, report.get("queries_seen") or {}
+    also = {name: {"of the queries also in training": count} for name, count in seen.items() if count}
+    held = {name: {**counts, **also.get(name, {})} for name, counts in judged.items()}
+    return [[name, ", ".join(f"{count:,} {what}" for what, count in of.items())] for name, of in held.items()]
 
 
 def _guide(report: Report) -> list[str]:

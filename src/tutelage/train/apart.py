@@ -1,4 +1,7 @@
-"""What a run is judged by stays apart from what it learns: rows that hold such a text are left out, and counted."""
+"""What a run is judged by stays apart from what it learns: rows that hold such a text are left out, and counted.
+
+Where they may stay, the queries that were seen in training are counted.
+"""
 
 from collections.abc import Iterable
 
@@ -7,16 +10,17 @@ from tutelage.evaluate.checks import Checks
 from tutelage.records import sources
 from tutelage.records.retrieval import RetrievalSet
 from tutelage.records.splits import comparable, judged_texts, rows_without
-from tutelage.train.build import Sets, text_columns
+from tutelage.train.build import Sets, text_columns, texts_of
 
 LeftOut = dict[str, int]
+Seen = dict[str, int]
 
 
 def keep_apart(train: Sets, sets: Iterable[RetrievalSet], checks: Checks) -> tuple[Sets, LeftOut]:
     """The rows that hold no text of the run's triplets, of its general sets, or of a split such as ``tquad:dev``.
 
     Held-out concepts were taken out before, when the data was built. Public benchmarks that share titles with ESCO by
-    design (TalentCLEF) have no say here, nor have a corpus's entries that are right for no query.
+    design (TalentCLEF) have no say here, see `queries_seen`, nor have a corpus's entries that are right for no query.
 
     Args:
         train: the training sets.
@@ -51,11 +55,26 @@ def is_apart(name: str) -> bool:
     return name.partition(":")[0] in sources.TURKISH
 
 
-def told(left_out: LeftOut) -> list[str]:
-    """One line for each data set that lost rows.
+def queries_seen(train: Sets, sets: Iterable[RetrievalSet]) -> Seen:
+    """Of each retrieval set, how many queries also stand in the training data, in whatever spelling of case and blanks.
 
-    >>> told({"tquad:train": 1})
-    ["left out of 'tquad:train': 1 row that holds a text of a set to judge by"]
+    Such a query is no secret, its right answers may be: whoever reads the set's figures should know.
+    """
+    asked = {each.name: [comparable(each.queries[name]) for name in each.relevance] for each in sets}
+    wanted = {text for queries in asked.values() for text in queries}
+    learned = wanted.intersection(comparable(text) for text in set(texts_of(train)))
+    return {name: sum(text in learned for text in queries) for name, queries in asked.items()}
+
+
+def told(left_out: LeftOut, seen: Seen) -> list[str]:
+    """One line for each data set that lost rows, and for each retrieval set with queries that training sees.
+
+    >>> for line in told({"tquad:train": 1}, {"talentclef:en": 73, "sample-heldout:en": 0}): print(line)
+    left out of 'tquad:train': 1 row that holds a text of a set to judge by
+    also in training: 73 of the queries of 'talentclef:en'
     """
     rows = {name: f"{lost} rows that hold" if lost > 1 else f"{lost} row that holds" for name, lost in left_out.items()}
-    return [f"left out of '{name}': {what} a text of a set to judge by" for name, what in rows.items()]
+    return [
+        *(f"left out of '{name}': {what} a text of a set to judge by" for name, what in rows.items()),
+        *(f"also in training: {count} of the queries of '{name}'" for name, count in seen.items() if count),
+    ]

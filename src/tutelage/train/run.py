@@ -25,7 +25,7 @@ from tutelage.guide.sources import refuse_absent
 from tutelage.guide.store import GuideStore
 from tutelage.records.retrieval import RetrievalSet
 from tutelage.train import build, checkpoints, history
-from tutelage.train.apart import LeftOut, keep_apart, told
+from tutelage.train.apart import LeftOut, keep_apart, queries_seen, told
 from tutelage.train.arguments import refuse_unmatched, training_arguments
 from tutelage.train.describe import describe_data, recall_log
 from tutelage.train.guard import KEPT, ForgettingGuard, outcome
@@ -72,7 +72,8 @@ def run_recipe(
     """
     output = recipe.output
     sets, train, checks, left_out = prepare(recipe, folder, overwrite=overwrite or resume)
-    for line in told(left_out):
+    seen = queries_seen(train, sets)
+    for line in told(left_out, seen):
         say(line)
     recipe, checkpoint = resumed(recipe, output / RECIPE) if resume else (recipe, None)
     recipe = recipe.in_precision(settle(recipe.training.precision, accelerator()))
@@ -144,6 +145,7 @@ def run_recipe(
         **provenance(),
         **evidence,
         "judged": judges.sizes,
+        "queries_seen": seen,
         **({"guide": _guide(recipe, store)} if store else {}),
         "training": _training(trainer, guarded, left_out),
         "history": history.evaluations(
