@@ -165,6 +165,7 @@ def test_a_broken_write_leaves_what_was_there(tmp_path):
         ("a.jsonl", b'{"title": "a"}\n[1]\n', "row 2: a JSON list"),
         ("a.jsonl", b"{", "row 1: not JSON"),
         ("a.csv.gz", gzip.compress(b"title\nnurse\n", mtime=0)[:-9], "not a whole gzip file"),
+        ("a.csv.gz", gzip.compress(b"title\nnurse\n", mtime=0)[:10] + b"\xff" * 20, "not a whole gzip file"),
         ("a.parquet", b"PAR1", "not Parquet"),
         ("a.xlsx", b"PK", "unknown ending '.xlsx'"),
     ],

@@ -3,13 +3,14 @@
 import gzip
 import json
 import sys
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from tutelage import cli
-from tutelage.errors import DataError
+from tutelage.errors import DataError, TutelageError
 from tutelage.records.streams import reading
 from tutelage.serve.contract import ConceptHit, Entry, Match
 from tutelage.serve.engine import TorchEngine
@@ -192,6 +193,15 @@ class Answers:
 
 def matched(source, target, **how):
     return match_table(Answers, source, target, progress=False, **how)
+
+
+@pytest.mark.parametrize(("target", "said"), [("m.xlsx", "unknown ending '.xlsx'"), ("t.csv", "the table itself")])
+def test_a_target_that_cannot_be_written_is_refused_before_a_model_is_loaded(tmp_path, target, said):
+    (tmp_path / "t.csv").write_text("title\nnurse\n")
+    with pytest.raises(TutelageError, match=said):
+        match_table(
+            partial(pytest.fail, "a model was asked for"), tmp_path / "t.csv", tmp_path / target, progress=False
+        )
 
 
 @pytest.mark.parametrize("target", ["m.csv", "m.tsv", "m.parquet", "m.jsonl"])

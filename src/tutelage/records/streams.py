@@ -8,6 +8,7 @@ import gzip
 import io
 import json
 import os
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -121,7 +122,7 @@ def _lines(raw: Iterable[bytes], where: str) -> Iterator[str]:
     while True:
         try:
             line = next(lines, None)
-        except (OSError, EOFError) as fault:
+        except (OSError, EOFError, zlib.error) as fault:
             raise DataError(f"{where}: not a whole gzip file ({fault}). Compress it again, or drop the .gz.") from None
         if line is None:
             return

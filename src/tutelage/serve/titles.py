@@ -62,7 +62,7 @@ def match_table(
     Parquet's types are those of the first rows (`tutelage.records.streams.writing`).
 
     Args:
-        matcher: makes it; asked once the table is known to be readable, since a model takes time.
+        matcher: makes it; asked once both tables are known to be such, since a model takes time.
         source: CSV, TSV, JSONL (each also .gz) or Parquet.
         target: CSV, TSV, JSONL or Parquet, whatever the source.
         column: of the titles; default: ``title``, else ``text``, else the only one.
@@ -85,18 +85,16 @@ def match_table(
         schema = pa.schema([*(stream.schema or ()), *(pa.field(name, ADDED[name]) for name in ADDED)])
         flat = target.suffix.lower() in FLAT
         rows = known = 0
-        found_by = matcher()
-        with (
-            writing(target, [*stream.columns, *ADDED], schema) as write,
-            tqdm(desc="match", unit=" titles", disable=None if progress else True) as bar,
-        ):
-            for batch in batches(stream.rows, ROWS_AT_ONCE):
-                _refuse_foreign(batch, rows, stream.columns, source, target)
-                texts = [_title(row, named, source) for row in batch]
-                found = found_by.match(texts, k, languages, groups)
-                write([{**row, **added(match, flat)} for row, match in zip(batch, found, strict=True)])
-                rows, known = rows + len(batch), known + sum(match.known for match in found)
-                bar.update(len(batch))
+        with writing(target, [*stream.columns, *ADDED], schema) as write:
+            found_by = matcher()
+            with tqdm(desc="match", unit=" titles", disable=None if progress else True) as bar:
+                for batch in batches(stream.rows, ROWS_AT_ONCE):
+                    _refuse_foreign(batch, rows, stream.columns, source, target)
+                    texts = [_title(row, named, source) for row in batch]
+                    found = found_by.match(texts, k, languages, groups)
+                    write([{**row, **added(match, flat)} for row, match in zip(batch, found, strict=True)])
+                    rows, known = rows + len(batch), known + sum(match.known for match in found)
+                    bar.update(len(batch))
     return Summary(rows, known)
 
 
