@@ -1,4 +1,4 @@
-"""Writes what would otherwise drift: the references of commands and recipe keys, and the README's tables.
+"""Writes what would otherwise drift: commands, recipe keys, benchmarks, and the README's tables.
 
 Run by `make docs`; a test compares. `python docs/generate.py runs/demo/report.json` keeps the figures of that report
 (and of others named after it) first.
@@ -26,7 +26,16 @@ from tutelage.export.card import markdown_table
 
 ROOT = Path(__file__).parents[1]
 README, CLI, KEYS = ROOT / "README.md", ROOT / "docs" / "cli.md", ROOT / "docs" / "recipe.md"
+BENCHMARKS = ROOT / "docs" / "benchmarks.md"
 RESULTS = ROOT / "benchmarks" / "results"
+BENCHMARKS_INTRODUCTION = """# Benchmarks
+
+Every row that `make bench` measures, from the kept [results](../benchmarks/results) (`make docs`). Both sides run in
+the same run, in alternating processes; what is shown are medians. "Documented" is the sentence-transformers loss as its
+documentation shows it, "best" the fastest of its cached losses, samplers and mini-batch sizes. "Sgemm's rate" is that
+of a square single-precision matrix product measured in the same run, "the floor" 6 operations a parameter and token at
+that rate. What the figures teach, and what was tried without success, stands in the [log](log.md).
+"""
 RowsOf = Callable[[Mapping[str, Any]], Iterable[list[str]]]
 BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -66,13 +75,28 @@ def demo() -> list[str]:
 
 
 def performance() -> list[str]:
-    """What the benchmarks found."""
-    return [*benchmarked(performance_table.HEADINGS, performance_table.BENCHMARKS), "On your machine: `make bench`."]
+    """What training and evaluation cost, in a few rows."""
+    return shown(benchmarked(performance_table.HEADINGS, performance_table.BENCHMARKS), performance_table.SHOWN)
 
 
 def work() -> list[str]:
-    """What the benchmarks of the model at work found."""
-    return benchmarked(at_work.HEADINGS, at_work.BENCHMARKS)
+    """What the model at work costs, in a few rows."""
+    return shown(benchmarked(at_work.HEADINGS, at_work.BENCHMARKS), at_work.SHOWN)
+
+
+def shown(table: list[str], beginnings: Sequence[str]) -> list[str]:
+    """The headings and the rows that begin so, and where the others stand."""
+    rows = [line for line in table[2:] if line.startswith(tuple(f"| {beginning}" for beginning in beginnings))]
+    return [*table[:2], *rows, "", "All rows, machines and commits: [docs/benchmarks.md](docs/benchmarks.md)."]
+
+
+def benchmarks() -> str:
+    """The page of every row."""
+    text = BENCHMARKS_INTRODUCTION
+    for title, table in (("Training and evaluation", performance_table), ("The model at work", at_work)):
+        lines = "\n".join(benchmarked(table.HEADINGS, table.BENCHMARKS))
+        text += f"\n## {title}\n\n{lines.replace('(benchmarks/', '(../benchmarks/')}\n"
+    return text
 
 
 def benchmarked(headings: Sequence[str], benchmarks: Mapping[str, RowsOf]) -> list[str]:
@@ -122,4 +146,5 @@ if __name__ == "__main__":
         write_json(RESULTS / f"{found['name']}.json", without_texts(found))
     CLI.write_text(cli(), encoding="utf-8")
     KEYS.write_text(recipe_keys(), encoding="utf-8")
+    BENCHMARKS.write_text(benchmarks(), encoding="utf-8")
     README.write_text(readme(), encoding="utf-8")

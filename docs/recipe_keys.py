@@ -5,7 +5,7 @@ import inspect
 import textwrap
 from collections.abc import Iterator
 from itertools import takewhile
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
@@ -44,7 +44,10 @@ def _section(record: type[BaseModel]) -> Iterator[str]:
 
 def _table(record: type[BaseModel], names: list[str]) -> list[str]:
     notes = _notes(record)
-    rows = [[f"`{name}`", _default(record.model_fields[name]), notes.get(name, "")] for name in names]
+    rows = [
+        [f"`{name}`", _default(field), " ".join(filter(None, (notes.get(name, ""), _options(field.annotation))))]
+        for name, field in ((name, record.model_fields[name]) for name in names)
+    ]
     return ["", *markdown_table(("key", "default", "meaning"), rows)]
 
 
@@ -59,6 +62,13 @@ def _notes(record: type[BaseModel]) -> dict[str, str]:
             above = [*takewhile(lambda line: line.strip().startswith("#"), before)][::-1]
             found[node.target.id] = beside or " ".join(line.strip("# ") for line in above)
     return found
+
+
+def _options(annotation: Any) -> str:
+    """The names that a key may have for a value, where these are all."""
+    kinds = [annotation, *get_args(annotation), *(inner for kind in get_args(annotation) for inner in get_args(kind))]
+    names = [name for kind in kinds if get_origin(kind) is Literal for name in get_args(kind)]
+    return f"({', '.join(f'`{name}`' for name in names)})" if names else ""
 
 
 def _default(field: Any) -> str:

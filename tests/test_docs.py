@@ -24,6 +24,16 @@ def test_the_reference_of_recipe_keys_is_what_the_records_say():
     assert generate.KEYS.read_text(encoding="utf-8") == generate.recipe_keys(), "stale: run `make docs`"
 
 
+def test_the_page_of_benchmarks_shows_the_kept_results():
+    assert generate.BENCHMARKS.read_text(encoding="utf-8") == generate.benchmarks(), "stale: run `make docs`"
+
+
+@pytest.mark.parametrize("table", [generate.performance_table, generate.at_work], ids=lambda table: table.__name__)
+def test_every_row_that_the_readme_is_to_show_is_there(table):
+    rows = generate.benchmarked(table.HEADINGS, table.BENCHMARKS)
+    assert all(any(row.startswith(f"| {beginning}") for row in rows) for beginning in table.SHOWN)
+
+
 def test_every_recipe_key_is_explained():
     rows = [line for line in generate.recipe_keys().splitlines() if line.startswith("| `")]
     assert len(rows) > 70
@@ -61,6 +71,8 @@ def test_commands_of_the_readme_exist(line):
     if words[0] == "make":
         assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
         return
+    if words[0] in (".", "printf"):
+        return
     assert words[0] == "tutelage"
     command = get_command(app)
     while words[1:] and words[1] in getattr(command, "commands", {}):
@@ -73,7 +85,10 @@ def test_commands_of_the_readme_exist(line):
 def test_options_and_commands_that_messages_name_exist(path):
     source = path.read_text(encoding="utf-8")
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", source))
-    assert named - {"--always", "--abbrev", "--exclude", "--porcelain", "--force-reinstall"} <= known_options()
+    assert (
+        named - {"--always", "--abbrev", "--exclude", "--error-unmatch", "--porcelain", "--force-reinstall"}
+        <= known_options()
+    )
 
 
 def test_the_readme_tree_names_every_folder():

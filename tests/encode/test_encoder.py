@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.modules import Pooling
+from sentence_transformers.sentence_transformer.modules import Pooling, StaticEmbedding
 
 from tutelage.encode.encoder import embed_columns, encode
+from tutelage.errors import ConfigError
 
 TEXTS = [
     "nurse",
@@ -44,6 +45,26 @@ def test_encode_equals_sentence_transformers(model: SentenceTransformer, prompt:
     got = encode(model, TEXTS, prompt=prompt)
     assert got.dtype == np.float32
     assert_same(got, sentence_transformers_own(model, TEXTS, prompt=prompt))
+
+
+@pytest.fixture
+def static(tiny: SentenceTransformer) -> SentenceTransformer:
+    torch.manual_seed(0)
+    return SentenceTransformer(modules=[StaticEmbedding(tiny.tokenizer, embedding_dim=4)], device="cpu")
+
+
+@pytest.mark.parametrize("prompt", [None, "query: "])
+def test_a_static_embedding_which_has_no_mask_is_encoded_as_well(
+    static: SentenceTransformer, prompt: str | None
+) -> None:
+    own = sentence_transformers_own(static, TEXTS, prompt=prompt)
+    assert_same(encode(static, TEXTS, prompt=prompt), own)
+    assert np.ptp(own) > 0
+
+
+def test_columns_without_a_mask_are_refused_with_the_cure(static: SentenceTransformer) -> None:
+    with pytest.raises(ConfigError, match=r"without an attention mask, .* unpad_inputs=False"):
+        embed_columns(static, [static.preprocess(["nurse"])])
 
 
 def test_a_prompt_changes_the_vectors(minilm: SentenceTransformer) -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from sentence_transformers import SentenceTransformer
 
+from tutelage.encode import graphs
 from tutelage.encode.encoder import embed_columns
 from tutelage.encode.graphs import Graphs, free_memory
 
@@ -30,7 +31,7 @@ def loss_of(model: Any, tiny: SentenceTransformer, budget: float | None, weights
     columns = [tiny.preprocess(texts) for texts in TEXTS]
     vectors = torch.cat(embed_columns(model, columns, token_budget=24, memory_budget=budget))
     random = torch.Generator().manual_seed(weights)
-    return (vectors * torch.randn(vectors.shape, generator=random)).sum()
+    return (vectors * torch.randn(vectors.shape, generator=random).to(vectors.device)).sum()
 
 
 def gradients(tiny: SentenceTransformer) -> list[torch.Tensor]:
@@ -58,6 +59,26 @@ def test_the_budget_changes_neither_value_nor_gradient_under_dropout(
     torch.testing.assert_close(got[1], want[1], rtol=0, atol=1e-7)
     torch.manual_seed(1)
     assert loss_of(tiny, tiny, budget).item() != want[0], "no dropout: nothing would be proved"
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("budget", BUDGETS_GIB)
+def test_the_draws_of_a_gpu_are_replayed_too(tiny: SentenceTransformer, budget: float | None) -> None:
+    tiny.to("cuda").train()
+    want, got = of_budget(tiny, 1.0), of_budget(tiny, budget)
+    assert got[0] == pytest.approx(want[0], rel=1e-6)
+    torch.testing.assert_close(got[1], want[1], rtol=1e-4, atol=1e-6)
+
+
+def test_the_generator_that_is_put_back_is_the_models_own(
+    tiny: SentenceTransformer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Torch puts back the generators of those devices on which an argument of the repeated pass lies."""
+    given: list[torch.Tensor] = []
+    whole = graphs.checkpoint
+    monkeypatch.setattr(graphs, "checkpoint", lambda run, *args, **how: given.extend(args) or whole(run, *args, **how))
+    loss_of(tiny, tiny, 0.0).backward()
+    assert {each.device for each in given} == {tiny.device}
 
 
 def test_less_budget_means_more_passes_and_none_means_two_of_each(tiny: SentenceTransformer) -> None:

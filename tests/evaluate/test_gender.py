@@ -7,8 +7,13 @@ from hypothesis import strategies as st
 from sentence_transformers import SentenceTransformer
 
 from tutelage.encode.encoder import encode
+from tutelage.errors import DataError
 from tutelage.evaluate.gender import evaluate_gender, rank_biased_overlap, ranks
+from tutelage.evaluate.general import evaluate_general
+from tutelage.evaluate.triplet import evaluate_triplets
 from tutelage.records.gender import GenderedTitles
+from tutelage.records.scored import ScoredPairs
+from tutelage.records.triplets import TripletSet
 
 
 def defined(one: list[int], other: list[int], p: float, until: int = 2000) -> float:
@@ -50,6 +55,18 @@ def test_a_change_at_the_top_weighs_more_than_one_below() -> None:
     rows = np.array([[2, 1, 3, 4, 5], [1, 2, 3, 5, 4]])
     top, below = rank_biased_overlap(np.tile(np.arange(1, 6), (2, 1)), rows)
     assert top < below < 1
+
+
+def test_vectors_that_are_not_numbers_are_no_perfect_overlap(tiny: SentenceTransformer) -> None:
+    next(tiny.parameters()).data.fill_(float("nan"))
+    triplets = TripletSet("t", ["a"], ["b"], ["c"])
+    for judge in (
+        lambda: evaluate_gender(tiny, GenderedTitles("g", [("koch", "köchin")], ["koch", "arzt"], ["c"])),
+        lambda: evaluate_general(tiny, ScoredPairs("s", ["a", "b"], ["c", "d"], [1.0, 2.0])),
+        lambda: evaluate_triplets(tiny, triplets),
+    ):
+        with pytest.raises(DataError, match=r"^[gst]: the vectors of .* are not numbers"):
+            judge()
 
 
 def test_equal_scores_stand_in_corpus_order() -> None:

@@ -109,8 +109,10 @@ def test_no_change_at_all_is_an_interval_of_zero_width() -> None:
         assert (change.low, change.high, change.warn) == (0, 0, False)
 
 
-def test_one_passage_alone_warns_of_any_fall() -> None:
-    assert retained(queries([1.0, 0.5], ["p", "p"]), queries([0.5, 0.5], ["p", "p"])).warn
+def test_one_passage_alone_tells_nothing_of_the_spread_so_nothing_is_warned_of() -> None:
+    change = retained(queries([1.0, 0.5], ["p", "p"]), queries([0.5, 0.5], ["p", "p"]))
+    assert (change.before, change.after) == (0.75, 0.5)
+    assert (change.low, change.high, change.warn) == (None, None, False)
 
 
 def test_what_fell_is_said_in_one_line_each() -> None:

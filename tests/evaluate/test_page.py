@@ -230,6 +230,21 @@ def test_a_verdict_needs_the_whole_interval(low, high, word) -> None:
     assert verdict({"low": low, "high": high})[1] == word
 
 
+@pytest.mark.parametrize(("p", "word"), [(0.049, "better"), (0.05, "unclear"), (0.858, "unclear"), (None, "better")])
+def test_a_verdict_needs_the_corrected_p_value_too_where_there_is_one(p, word) -> None:
+    assert verdict({"low": 0.001, "high": 0.02, "p_holm": p})[1] == word
+
+
+def test_every_gain_has_its_interval_beside_it() -> None:
+    report = whole_report()
+    assert "unknown" not in render(report)
+    for row in (report["triplets"]["telecom"]["telecom-384d_cosine_accuracy"], report["gender"]["esco-gender:de"]):
+        text = Page(render(report)).text
+        assert f"{row['low']:+.4f} {row['high']:+.4f}" in text
+        del row["low"]  # reports from before intervals were kept
+    assert Page(render(report)).text.count("unknown") == 2
+
+
 def test_a_headline_counts_sets() -> None:
     report = whole_report()
     assert headline(report, "map") == "map: better on 4 of 5 sets, unclear on 1."

@@ -1,6 +1,7 @@
 """The report is whole or absent, holds both sides and their difference, and its tables fit a screen."""
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from tutelage.evaluate import report as report_module
 from tutelage.evaluate.report import (
     HEADINGS,
     PACKAGES,
@@ -19,6 +21,7 @@ from tutelage.evaluate.report import (
     write_json,
 )
 from tutelage.evaluate.retrieval import RetrievalResult
+from tutelage.evaluate.significance import holm
 
 
 def result(name: str, **values: list[float]) -> RetrievalResult:
@@ -86,6 +89,48 @@ def test_provenance_names_the_time_the_versions_and_the_machine() -> None:
     assert set(found["versions"]) == {*PACKAGES, "python"}
     assert found["machine"]["cores"] > 0
     assert json.loads(json.dumps(found)) == found
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout with the library's errors.py in it, and the report looking there."""
+    home = tmp_path / "tutelage"
+    (home / "evaluate").mkdir(parents=True)
+    (home / "errors.py").write_text("")
+    monkeypatch.setattr(report_module, "__file__", str(home / "evaluate" / "report.py"))
+    for words in (["init", "-q"], ["add", "tutelage/errors.py"], ["commit", "-q", "-m", "first"]):
+        author = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        subprocess.run(["git", *author, *words], cwd=tmp_path, check=True, capture_output=True)
+    return home
+
+
+def test_a_checkouts_commit_has_a_plus_where_its_files_differ(checkout: Path) -> None:
+    commit = provenance()["commit"]
+    assert len(commit) == 12
+    (checkout.parent / "notes.txt").write_text("beside the library")
+    assert provenance()["commit"] == commit
+    (checkout / "errors.py").write_text("changed")
+    assert provenance()["commit"] == f"{commit}+"
+
+
+def test_the_commit_of_a_project_into_whose_environment_the_library_was_installed_is_not_ours(checkout: Path) -> None:
+    subprocess.run(["git", "rm", "-q", "--cached", "tutelage/errors.py"], cwd=checkout.parent, check=True)
+    (checkout.parent / ".gitignore").write_text("tutelage/")
+    assert provenance()["commit"] is None
+
+
+def test_p_values_are_corrected_over_the_sets_metric_by_metric() -> None:
+    random = np.random.default_rng(0)
+
+    def results(shift: float) -> dict[str, RetrievalResult]:
+        rows = {name: random.normal(shift, 0.3, 40) for name in "ab"}
+        return {name: result(name, map=row.tolist(), mrr=(2 * row).tolist()) for name, row in rows.items()}
+
+    found = compare(results(0), results(0.15))["difference"]
+    for metric in ("map", "mrr"):
+        of = [found[name][metric] for name in "ab"]
+        assert [each["p_holm"] for each in of] == holm(np.array([each["p"] for each in of])).tolist()
+        assert any(each["p_holm"] > each["p"] for each in of), "nothing was corrected"
 
 
 def test_rows_hold_figures_gain_and_interval(report: dict[str, Any]) -> None:

@@ -1,12 +1,15 @@
 """Several sets at several widths from one encode each, and the files beside them."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import ir_measures
 import pytest
 from sentence_transformers import SentenceTransformer
 
 from tutelage.errors import ConfigError, DataError
+from tutelage.evaluate.compare import compare_systems, load_system
 from tutelage.evaluate.per_query import PER_QUERY, load_per_query
 from tutelage.evaluate.retrieval import evaluate_dims, evaluate_retrieval
 from tutelage.evaluate.sets import evaluate_sets, means_by_dim, split_of
@@ -43,6 +46,42 @@ def test_ir_measures_confirms_the_figures_from_the_files_alone(
     for dim, found in ((None, results[::2]), (4, results[1::2])):
         kept = load_per_query(tmp_path / "out" / PER_QUERY, dim)["after"]
         assert {name: result.means for name, result in kept.items()} == {each.name: each.means for each in found}
+
+
+def test_the_per_query_values_of_a_run_or_an_earlier_evaluation_are_not_replaced(
+    tiny: SentenceTransformer, sets: list[RetrievalSet], tmp_path: Path
+) -> None:
+    evaluate_sets(tiny, sets[:1], folder=tmp_path / "out")
+    held = {file: file.read_bytes() for file in (tmp_path / "out").iterdir()}
+    with pytest.raises(ConfigError) as refused:
+        evaluate_sets(tiny, sets[1:], folder=tmp_path / "out")
+    assert str(refused.value) == (
+        f"output {tmp_path / 'out'}: holds per_query.parquet of an earlier evaluation. Give another output."
+    )
+    assert {file: file.read_bytes() for file in (tmp_path / "out").iterdir()} == held
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"corpus": {"x": "registered nurse", "y": "cook"}},
+        {"queries": {"1": "head nurse", "2": "chef"}},
+        {"relevance": {"1": frozenset({"x"}), "2": frozenset({"x"})}},
+        {"exclude_self": True},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_two_sets_of_one_name_are_not_compared(
+    tiny: SentenceTransformer, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    right = {"1": frozenset({"x"}), "2": frozenset({"y"})}
+    one = RetrievalSet("dev", {"1": "nurse", "2": "chef"}, {"x": "carer", "y": "cook"}, right)
+    for folder, retrieval in (("a", one), ("b", replace(one, **change)), ("c", one)):
+        evaluate_sets(tiny, [retrieval], folder=tmp_path / folder)
+    a, b, c = (load_system(str(tmp_path / folder)) for folder in "abc")
+    assert compare_systems(a, c)["rows"][0]["mean"] == 0
+    with pytest.raises(DataError, match=r"^A and B: 'dev' is not the same set in both"):
+        compare_systems(a, b)
 
 
 def test_nothing_is_written_unless_asked(

@@ -41,6 +41,13 @@ THEIRS = {"map": "AP", "mrr": "RR", "ndcg@10": "nDCG@10", "precision@5": "P@5", 
           "accuracy@3": "Success@3"}  # fmt: skip
 
 
+def test_an_entry_that_is_the_query_itself_is_not_right_where_it_is_left_out() -> None:
+    texts, right = {"a": "nurse", "b": "cook"}, {"a": frozenset("ab"), "b": frozenset("b")}
+    retrieval = RetrievalSet("own", texts, texts, right, exclude_self=True)
+    assert retrieval.relevance == {"a": frozenset("b"), "b": frozenset()}
+    assert evaluate_run(retrieval, {"a": [("a", 0.9), ("b", 0.5)]}, ["map"]).means == {"map": 1.0}
+
+
 @pytest.mark.parametrize("provider", ["pytrec_eval", "default"])
 @pytest.mark.parametrize("exclude_self", [False, True])
 def test_ir_measures_finds_our_figures_in_the_files(provider: str, exclude_self: bool, tmp_path: Path) -> None:

@@ -61,6 +61,17 @@ def test_a_text_that_a_guide_knows_nothing_of_is_left_to_the_others(tmp_path):
         torch.testing.assert_close(similarities(vectors, vectors, store.guide_dims), cosines(FIRST))
 
 
+def test_a_text_that_one_guide_of_two_knows_counts_by_the_root_of_who_knows_what(tmp_path):
+    """cos = .8 by the one that knows both: .8 / sqrt(1 x 2) in the mean; in the maximum the other adds a 0."""
+    knows = {"anchor": ([1.0, 0.0], [1.0, 0.0]), "new": ([0.8, 0.6], [0.0, 0.0]), "far": ([-0.6, 0.8], [0.0, 0.0])}
+    guides = [Source({f"guide {n}": ""}, (lambda texts, n=n: np.array([knows[t][n] for t in texts]),)) for n in (0, 1)]
+    for combine, new, far in (("mean", 0.8 / 2**0.5, -0.6 / 2**0.5), ("max", 0.8, 0.0)):
+        store = GuideStore.build(combined(guides, combine), list(knows), tmp_path / combine, dtype="float64")
+        vectors = store.vectors(text_ids(knows))
+        found = similarities(vectors, vectors, store.guide_dims)[0, 1:]
+        torch.testing.assert_close(found, torch.tensor([new, far], dtype=found.dtype))
+
+
 def test_the_fingerprint_holds_the_fields_of_each_guide_and_what_is_made_of_them(tiny):
     found = combined([of_model(tiny), of_tfidf(TEXTS), FIRST], "max").fields
     assert found["guide 1 weights"] == fp.of_model(tiny)["weights"]

@@ -1,7 +1,9 @@
 """The store gives back the guide's own vectors, embeds nothing twice, and refuses whatever it was not built for."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from shutil import copyfile
 
 import numpy as np
 import pytest
@@ -189,6 +191,64 @@ def test_a_store_without_its_manifest_is_unusable_and_is_built_again(guide: Guid
     )
     assert len(GuideStore.build(guide, TEXTS, folder, name="letters")) == len(TEXTS)
     assert guide.asked == [TEXTS, TEXTS]
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda store, other: _cut(store / "vectors.npy"),
+        lambda store, other: _cut(store / MANIFEST),
+        lambda store, other: (store / MANIFEST).write_text('{"name": "another tool"}'),
+        lambda store, other: (store / MANIFEST).write_text("[]"),
+        lambda store, other: (store / "vectors.npy").unlink(),
+        lambda store, other: copyfile(other / "vectors.npy", store / "vectors.npy"),
+        lambda store, other: copyfile(other / "text_ids.npy", store / "text_ids.npy"),
+    ],
+    ids=["vectors cut", "manifest cut", "another's manifest", "no manifest of ours", "no vectors", "vectors", "ids"],
+)
+def test_a_damaged_store_is_refused_and_replaced_only_if_told(
+    damage: Callable[[Path, Path], object], guide: Guide, tmp_path: Path
+) -> None:
+    store, other = tmp_path / "store", tmp_path / "other"
+    for place, texts in ((store, TEXTS[:3]), (other, TEXTS)):
+        GuideStore.build(guide, texts, place, name="letters")
+    damage(store, other)
+    said = f"guide store {store}: damaged, or files of several stores. Remove it, and run again."
+    for use in (lambda: GuideStore.open(store), lambda: GuideStore.build(guide, TEXTS, store, name="letters")):
+        with pytest.raises(CacheMismatch) as refused:
+            use()
+        assert str(refused.value) == said
+    assert GuideStore.build(guide, TEXTS, store, name="letters", overwrite=True).holds(text_ids(TEXTS)).all()
+
+
+def test_ids_of_as_many_other_texts_are_noticed(guide: Guide, tmp_path: Path) -> None:
+    for place, texts in (("store", TEXTS[:3]), ("other", TEXTS[3:])):
+        GuideStore.build(guide, texts, tmp_path / place, name="letters")
+    copyfile(tmp_path / "other" / "text_ids.npy", tmp_path / "store" / "text_ids.npy")
+    with pytest.raises(CacheMismatch, match="damaged"):
+        GuideStore.open(tmp_path / "store")
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_vectors_that_are_not_numbers_are_refused(number: float, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"^guide: the vectors of 1 of 6 texts are not numbers"):
+        GuideStore.build(
+            lambda texts: np.array([[number if text == "a" else 1.0] for text in texts]),
+            TEXTS,
+            tmp_path / "s",
+            name="f",
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_may_be_read_by_whoever_may_read_a_new_folder(guide: Guide, tmp_path: Path) -> None:
+    (tmp_path / "plain").mkdir()
+    GuideStore.build(guide, TEXTS, tmp_path / "store", name="letters")
+    assert (tmp_path / "store").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 @pytest.mark.parametrize("overwrite", [False, True])

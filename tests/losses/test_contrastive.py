@@ -160,6 +160,7 @@ def test_ragged_negatives_belong_to_the_rows_that_are_named():
         ({"partition_mode": "per_direction"}, "'doc_to_doc' holds no positive"),
         ({"hardness_mode": "some"}, "hardness_mode is 'some'. Options: in_batch_negatives, "),
         ({"hardness_strength": -1.0}, "hardness_strength is -1.0; wanted 0 or more."),
+        ({"margin_strategy": "Absolute"}, "margin_strategy is 'Absolute'. Options: absolute, relative."),
     ],
 )
 def test_choices_that_cannot_be_are_refused(options, message, monkeypatch):
@@ -422,3 +423,11 @@ def test_autocast_around_the_loss_does_not_reach_its_products():
     with torch.autocast("cpu", torch.bfloat16):
         got, _ = guided_contrastive(*case, dims={5: 1.0, 3: 1.0})
     assert got == want
+
+
+@pytest.mark.parametrize("without", ["anchor", "positive", "negative"])
+def test_a_guide_of_some_columns_is_refused(without):
+    sides = dict(zip(("anchor", "positive", "negative"), embedded(example(4, 3, 4)), strict=True))
+    sides[without] = replace(sides[without], guide=None)
+    with pytest.raises(ValueError, match="guide vectors of some columns, none of others"):
+        guided_contrastive(**sides)

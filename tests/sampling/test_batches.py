@@ -224,6 +224,25 @@ def test_a_concept_named_like_a_text_does_not_collide_with_it() -> None:
     assert len(list(ConceptBatches(data, batch_size=2, drop_last=False))) == 1
 
 
+@pytest.mark.parametrize("unnamed", ["", None])
+def test_a_row_without_a_concept_is_one_of_its_own(unnamed: str | None) -> None:
+    data = Dataset.from_dict(
+        {
+            "anchor": [f"a{i}" for i in range(8)],
+            "positive": [f"p{i}" for i in range(8)],
+            "concept": ["c"] * 3 + [unnamed] * 5,
+        }
+    )
+    drawn = rows_of(ConceptBatches(data, 2, drop_last=False))
+    assert len([row for row in drawn if row < 3]) == 1
+    assert sorted(row for row in drawn if row >= 3) == [3, 4, 5, 6, 7]
+
+
+def test_concepts_may_be_numbers() -> None:
+    data = Dataset.from_dict({"anchor": ["a", "b", "c"], "positive": ["x", "y", "z"], "concept": [1, 1, 2]})
+    assert len(rows_of(ConceptBatches(data, 1, drop_last=False))) == 2
+
+
 def test_concept_batches_without_concepts_name_the_columns_and_the_way_out() -> None:
     data = Dataset.from_dict({"anchor": ["a"], "positive": ["b"]})
     with pytest.raises(DataError) as caught:

@@ -12,6 +12,7 @@ from sentence_transformers import SentenceTransformerTrainer, SentenceTransforme
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 from torch.utils.data import ConcatDataset
 
+from tutelage.errors import ConfigError
 from tutelage.sampling import NoDuplicateBatches, WeightedBatches
 from tutelage.sampling.mixture import shares
 
@@ -31,6 +32,17 @@ def mixture(weights, seed: int = 0, batch_size: int = 4) -> WeightedBatches:
 def drawn(sampler: WeightedBatches, epoch: int = 0) -> list[list[int]]:
     sampler.set_epoch(epoch)
     return list(sampler)
+
+
+@pytest.mark.parametrize("weights", [(1.0,), (1.0, 1.0, 1.0), (1.0, 0.0), (1.0, -1.0), (1.0, float("nan"))])
+def test_a_weight_for_each_set_and_each_above_nothing(weights) -> None:
+    with pytest.raises(ConfigError, match=r"wanted 2 above 0, one of each set\."):
+        mixture(weights)
+
+
+def test_a_set_that_makes_no_batch_is_refused_where_it_would_be_waited_for_for_ever() -> None:
+    with pytest.raises(ConfigError, match=r"set 2 of 2 makes no batch\. Lower its batch size, or leave it out\."):
+        mixture((1.0, 1.0), batch_size=13)
 
 
 @given(st.integers(0, 500), st.lists(st.floats(0.01, 100), min_size=1, max_size=6))

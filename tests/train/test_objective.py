@@ -194,6 +194,13 @@ def test_the_collator_reads_no_identity_column_as_text(tiny):
     assert batch["anchor_group_id"].unique().numel() == 5
 
 
+@pytest.mark.parametrize("unnamed", ["", None])
+def test_a_row_without_a_group_is_a_group_of_its_own(tiny, unnamed):
+    data = rows(ANCHORS[:3], POSITIVES[:3]).add_column("group", ["g", unnamed, unnamed])
+    batch = GuidedLoss(tiny, None).collator(group_column="group")(list(data))
+    assert batch["anchor_group_id"].unique().numel() == 3
+
+
 def test_without_a_store_the_guide_drops_nothing(tiny):
     loss = GuidedLoss(tiny, None)
     loss(features_of(loss, ANCHORS, POSITIVES), None)

@@ -13,9 +13,11 @@ from tqdm import tqdm
 
 from tutelage.encode.graphs import Graphs
 from tutelage.encode.lengths import pack
+from tutelage.errors import ConfigError
 
 Features = Mapping[str, Any]  # what a tokenizer returns for one column: input_ids, attention_mask ...
 TOKENISED_AT_ONCE = 8192  # texts
+MASK = "attention_mask"
 
 
 def default_budget(device: torch.device) -> int:
@@ -58,6 +60,8 @@ def encode(
         for start in range(0, len(texts), TOKENISED_AT_ONCE):
             window = order[start : start + TOKENISED_AT_ONCE]
             features = model.preprocess([texts[i] for i in window], prompt=prompt)
+            if MASK not in features:  # of static embeddings, which a length does not slow down
+                return model.encode(list(texts), prompt=prompt or "", normalize_embeddings=True)
             # Texts that the tokenizer cannot tell apart share one forward pass, so their vectors are equal to the bit.
             first, again = _distinct(features)
             found = np.empty((len(first), vectors.shape[1]), dtype=np.float32)
@@ -103,8 +107,17 @@ def embed_columns(
         token_budget: padded tokens in one forward pass; default: by device.
         memory_budget: GiB of graphs that are kept; mini-batches beyond are embedded again in the backward pass.
             Changes time and memory only. Default: half of the memory that is free.
+
+    Raises:
+        ConfigError: columns without an attention mask.
     """
     columns = list(columns)
+    if any(MASK not in column for column in columns):
+        raise ConfigError(
+            "the encoder's texts come without an attention mask, by which they are sorted and packed: it is a static "
+            "embedding (train that with sentence-transformers' own losses), or flattens its batches (load it with "
+            "unpad_inputs=False)."
+        )
     budget = token_budget or default_budget(columns[0]["input_ids"].device)
     graphs = Graphs(model, None if memory_budget is None else int(memory_budget * 2**30))
     if len({_kind(column) for column in columns}) > 1:
@@ -133,7 +146,7 @@ def _embed(
 def _distinct(features: Features) -> tuple[Int64[np.ndarray, " distinct"], Int64[np.ndarray, " texts"]]:
     """Where each distinct row of features stands first, and which of them each text is."""
     count = len(features["input_ids"])
-    unused = features["attention_mask"] == 0
+    unused = features[MASK] == 0
     parts = [
         value.masked_fill(unused, -1) if value.shape == unused.shape else value.reshape(count, -1)
         for value in features.values()
@@ -148,7 +161,7 @@ def _forward(
     """One forward pass over some rows, cut to their own width, on the given device or the model's own."""
     device = device or getattr(model, "device", None)
     count, width = features["input_ids"].shape
-    used = features["attention_mask"][torch.from_numpy(rows)].any(0).nonzero()
+    used = features[MASK][torch.from_numpy(rows)].any(0).nonzero()
     left, right = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, width)
     batch: dict[str, Any] = {}
     for key, value in features.items():
@@ -162,7 +175,7 @@ def _forward(
 
 
 def _lengths(features: Features) -> Any:
-    return features["attention_mask"].sum(1).cpu().numpy()
+    return features[MASK].sum(1).cpu().numpy()
 
 
 def _is_per_text(value: Any, count: int) -> bool:

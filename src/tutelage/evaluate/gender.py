@@ -7,6 +7,7 @@ from jaxtyping import Float, Integer
 from sentence_transformers import SentenceTransformer
 
 from tutelage.encode.encoder import encode
+from tutelage.evaluate.retrieval import refuse_nan
 from tutelage.records.gender import GenderedTitles
 
 PERSISTENCE = 0.9  # the first ten ranks weigh 86 %
@@ -66,6 +67,7 @@ def evaluate_gender(model: SentenceTransformer, titles: GenderedTitles, *, progr
     """
     texts = list(dict.fromkeys([form for forms in titles.forms for form in forms] + titles.corpus))
     vectors = encode(model, texts, progress=titles.name if progress else None)
+    refuse_nan(vectors, texts, titles.name)
     place = {text: row for row, text in enumerate(texts)}
     corpus = vectors[[place[text] for text in titles.corpus]]
     one, other = (vectors[[place[forms[side]] for forms in titles.forms]] for side in (0, 1))

@@ -11,7 +11,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.evaluation import SentenceEvaluator
 
 from tutelage.encode.encoder import encode
-from tutelage.evaluate.retrieval import evaluate_retrieval, key_name
+from tutelage.evaluate.retrieval import evaluate_retrieval, key_name, refuse_nan
 from tutelage.evaluate.significance import paired_differences
 from tutelage.records.retrieval import RetrievalSet
 from tutelage.records.scored import ScoredPairs
@@ -38,13 +38,16 @@ class GeneralResult:
 
 @dataclass(frozen=True)
 class Retained:
-    """A general set before and after, with the 95 % interval of the change; ``warn``: the whole interval is a fall."""
+    """A general set before and after, with the 95 % interval of the change; ``warn``: the whole interval is a fall.
+
+    Rows of one cluster tell nothing of the spread: ``low`` and ``high`` are None then, and there is no warning.
+    """
 
     metric: str
     before: float
     after: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     warn: bool
 
     def to_dict(self) -> dict[str, Any]:
@@ -80,6 +83,7 @@ def evaluate_general(
         return GeneralResult(general.name, MAP, found.values[MAP], None, found.cluster)
     texts = list(dict.fromkeys([*general.left, *general.right]))
     vectors = encode(model, texts, progress=general.name if progress else None)
+    refuse_nan(vectors, texts, general.name)
     place = {text: row for row, text in enumerate(texts)}
     left, right = (vectors[[place[text] for text in side]] for side in (general.left, general.right))
     cosine = (left.astype(np.float64) * right).sum(1)
@@ -125,12 +129,12 @@ def retained(before: GeneralResult, after: GeneralResult, *, draws: int = DRAWS,
         found = paired_differences({MAP: before.values}, {MAP: after.values}, before.cluster, draws=draws, seed=seed)[
             MAP
         ]
-        low, high = (found.mean if end is None else end for end in (found.low, found.high))
+        low, high = found.low, found.high
     elif np.array_equal(before.values, after.values):
         low = high = 0.0
     else:
         low, high = _interval(before.values, after.values, before.gold, draws, seed)
-    return Retained(before.metric, before.score, after.score, low, high, warn=high < 0)
+    return Retained(before.metric, before.score, after.score, low, high, warn=high is not None and high < 0)
 
 
 def _interval(

@@ -16,7 +16,7 @@ from tutelage.errors import ConfigError, DataError
 from tutelage.evaluate import figures
 from tutelage.evaluate.contents import Report, contents, main_metric
 from tutelage.evaluate.plots import Number
-from tutelage.evaluate.report import REPORT
+from tutelage.evaluate.report import REPORT, interval
 
 PAGE = "report.html"
 AUDIT = Path("audit") / "audit.json"  # where an audit of the run's recipe leaves its report
@@ -36,7 +36,7 @@ def render(report: Report) -> str:
         loader=PackageLoader("tutelage", "evaluate"), autoescape=True, trim_blocks=True, lstrip_blocks=True,
         undefined=StrictUndefined,
     )  # fmt: skip
-    pages.filters |= {"value": value, "gain": gain, "percent": percent, "shade": shade}
+    pages.filters |= {"value": value, "gain": gain, "percent": percent, "shade": shade, "interval": interval}
     assert pages.loader is not None
     style, script = (pages.loader.get_source(pages, f"page.{kind}")[0] for kind in ("css", "js"))
     plots = figures.plots(report, main_metric(report))

@@ -1,5 +1,6 @@
 """Per-query values of a run as one Parquet table beside its report: what `compare` and every later test starts from."""
 
+import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ PER_QUERY = "per_query.parquet"
 BEFORE, AFTER = "before", "after"
 WHOLE = 0  # in the column `dim`: the model's whole width
 IDENTITY = {"stage": pa.string(), "set": pa.string(), "dim": pa.int64(), "query": pa.string(), "cluster": pa.string()}
+DIGESTS = b"tutelage.digests"  # in the file's metadata: set -> `RetrievalSet.digest`; older files have none
 
 
 def save_per_query(path: str | Path, stages: Mapping[str, Iterable[RetrievalResult]]) -> None:
@@ -32,8 +34,11 @@ def save_per_query(path: str | Path, stages: Mapping[str, Iterable[RetrievalResu
 
         save_per_query(folder / PER_QUERY, {"before": before.values(), "after": after.values()})
     """
-    tables = [_table(stage, result) for stage, results in stages.items() for result in results]
+    told = [(stage, result) for stage, results in stages.items() for result in results]
+    tables = [_table(stage, result) for stage, result in told]
     table = pa.concat_tables(tables, promote_options="default") if tables else _EMPTY
+    digests = {result.name: result.digest for _, result in told}
+    table = table.replace_schema_metadata({DIGESTS: json.dumps(digests).encode()})
     path = Path(path)
     beside = path.with_name(f".{path.name}.partial")
     with beside.open("wb") as file:
@@ -103,4 +108,7 @@ def _result(table: pa.Table, name: str, dim: int | None) -> RetrievalResult:
 
     metrics = [key for key in table.column_names if key not in IDENTITY and table[key].null_count < len(table)]
     values = {metric: np.array(column(metric).to_numpy(zero_copy_only=False), dtype=float) for metric in metrics}
-    return RetrievalResult(name, column("query").to_pylist(), column("cluster").to_pylist(), values, dim=dim)
+    digest = json.loads((table.schema.metadata or {}).get(DIGESTS, b"{}")).get(name)
+    return RetrievalResult(
+        name, column("query").to_pylist(), column("cluster").to_pylist(), values, dim=dim, digest=digest
+    )

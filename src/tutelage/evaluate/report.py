@@ -25,11 +25,18 @@ PACKAGES = ("tutelage", "torch", "sentence-transformers", "transformers", "datas
 def compare(before: Mapping[str, RetrievalResult], after: Mapping[str, RetrievalResult]) -> dict[str, dict[str, Any]]:
     """``before``, ``after`` and ``difference`` (mean, interval, p-values, wins, ties, losses): set -> metric -> value.
 
-    ``p_holm`` is corrected for every set and metric of the report.
+    ``p_holm`` is corrected over the sets, metric by metric: fifteen metrics of one ranking are no fifteen questions.
     """
-    differences = corrected(
-        {name: paired_differences(result.values, after[name].values, result.cluster) for name, result in before.items()}
-    )
+    found = {
+        name: paired_differences(result.values, after[name].values, result.cluster) for name, result in before.items()
+    }
+    by_metric = {
+        metric: corrected({name: {metric: of_set[metric]} for name, of_set in found.items() if metric in of_set})
+        for metric in dict.fromkeys(metric for of_set in found.values() for metric in of_set)
+    }
+    differences = {
+        name: {metric: by_metric[metric][name][metric] for metric in of_set} for name, of_set in found.items()
+    }
     return {
         "before": {name: result.means for name, result in before.items()},
         "after": {name: result.means for name, result in after.items()},
@@ -67,8 +74,12 @@ def provenance() -> dict[str, Any]:
 
 
 def _commit() -> str | None:
-    """The checkout's commit, with "+" where the library's own files differ from it; none outside a checkout."""
+    """The checkout's commit, with "+" where the library's own files differ from it; none outside a checkout.
+
+    A project that only holds the environment into which the library was installed is not the library's checkout.
+    """
     try:
+        _git("ls-files", "--error-unmatch", "errors.py")
         commit = _git("describe", "--always", "--abbrev=12", "--exclude=*")
         # Results that are being written, or a note beside the library, change no figure.
         return commit + "+" * bool(_git("status", "--porcelain", "--", "."))
@@ -118,10 +129,20 @@ def before_after_rows(report: Mapping[str, Any], metrics: Sequence[str] = ("map"
     for name, difference in report["difference"].items():
         for metric in (metric for metric in metrics if metric in difference):
             before, after = (f"{report[stage][name][metric]:.4f}" for stage in ("before", "after"))
-            gain, low, high = (difference[metric][key] for key in ("mean", "low", "high"))
-            interval = "unknown" if low is None else f"{low:+.4f} {high:+.4f}"
-            rows.append([name, str(report["queries"][name]), metric, before, after, f"{gain:+.4f}", interval])
+            change = difference[metric]
+            cells = [name, str(report["queries"][name]), metric, before, after, f"{change['mean']:+.4f}"]
+            rows.append([*cells, interval(change)])
     return rows
+
+
+def interval(change: Mapping[str, Any]) -> str:
+    """Both ends of a change's interval, where it has one.
+
+    >>> interval({"low": -0.01, "high": 0.02}), interval({"low": None, "high": None})
+    ('-0.0100 +0.0200', 'unknown')
+    """
+    low, high = change.get("low"), change.get("high")
+    return "unknown" if low is None or high is None else f"{low:+.4f} {high:+.4f}"
 
 
 def before_after_table(report: Mapping[str, Any]) -> Table:

@@ -26,7 +26,7 @@ class RetrievalResult:
     """Per-query values of each metric on one set; ``queries``, ``cluster`` and ``top`` follow the values' order.
 
     ``dim`` is the Matryoshka width (none: the model's whole width). ``top`` holds the first corpus ids of each
-    query's ranking, with their scores.
+    query's ranking, with their scores. ``digest`` is the set's, where it is known.
     """
 
     name: str
@@ -35,6 +35,7 @@ class RetrievalResult:
     values: dict[str, Float[np.ndarray, " queries"]]
     dim: int | None = None
     top: list[list[tuple[str, float]]] = field(default_factory=list)
+    digest: str | None = None
 
     @property
     def means(self) -> dict[str, float]:
@@ -96,11 +97,7 @@ def embed_set(
     entries = sorted(retrieval.corpus) if ties == "id" else list(retrieval.corpus)
     texts = list(dict.fromkeys([*(retrieval.queries[q] for q in asked), *(retrieval.corpus[c] for c in entries)]))
     vectors = embed(texts)
-    if len(bad := np.flatnonzero(~np.isfinite(vectors.sum(1)))):
-        raise DataError(
-            f"{retrieval.name}: the vectors of {len(bad)} of {len(texts)} texts are not numbers (first: "
-            f"'{texts[bad[0]]}'). The model's weights are damaged, or its precision is too low; load another."
-        )
+    refuse_nan(vectors, texts, retrieval.name)
     place = {text: row for row, text in enumerate(texts)}
     row_of = {entry: row for row, entry in enumerate(entries)}
 
@@ -119,6 +116,19 @@ def embed_set(
         [[row_of[entry] for entry in retrieval.relevance[query]] for query in asked],
         [row_of.get(query, -1) for query in asked] if retrieval.exclude_self else None,
     )
+
+
+def refuse_nan(vectors: Float[np.ndarray, "texts dim"], texts: Sequence[str], name: str) -> None:
+    """Raise where a set's vectors cannot be compared: NaN would rank in corpus order, which may look perfect.
+
+    Raises:
+        DataError: vectors that are not numbers.
+    """
+    if len(bad := np.flatnonzero(~np.isfinite(vectors.sum(1)))):
+        raise DataError(
+            f"{name}: the vectors of {len(bad)} of {len(texts)} texts are not numbers (first: '{texts[bad[0]]}'). The "
+            "model's weights are damaged, or its precision is too low; load another."
+        )
 
 
 def ranked(encoded: EncodedSet, metrics: Sequence[str]) -> tuple[Ranking, dict[str, PerQuery]]:
@@ -142,6 +152,7 @@ def measure(encoded: EncodedSet, metrics: Sequence[str] = DEFAULT_METRICS) -> Re
             [(entries[row], score) for row, score in zip(rows, scores, strict=True) if score > -np.inf]
             for rows, scores in zip(ranking.rows.tolist(), ranking.scores.tolist(), strict=True)
         ],
+        digest=retrieval.digest,
     )
 
 

@@ -1,6 +1,7 @@
 """Several runs of one system that differ in their seed alone: a query's mean over them, and how far they scatter."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,7 +18,7 @@ def same_queries(first: RetrievalResult, other: RetrievalResult, who: str) -> Re
         who: the runs, for the message.
 
     Raises:
-        DataError: they answer different queries, or share no metric.
+        DataError: they answer different queries or of different sets, or share no metric.
     """
     place = {query: row for row, query in enumerate(other.queries)}
     if odd := first.queries and sorted(set(first.queries) ^ place.keys()):
@@ -25,12 +26,17 @@ def same_queries(first: RetrievalResult, other: RetrievalResult, who: str) -> Re
             f"{who}: '{first.name}' holds different queries ({len(first.queries)} and {len(other.queries)}; "
             f"'{odd[0]}' stands in one only). Evaluate both on the same set."
         )
+    if first.digest and other.digest and first.digest != other.digest:
+        raise DataError(
+            f"{who}: '{first.name}' is not the same set in both: queries of equal names, but other texts, another "
+            "corpus, or other right answers. Evaluate both on the same set."
+        )
     metrics = [metric for metric in first.values if metric in other.values]
     if not metrics:
         raise DataError(f"{who}: no metric of '{first.name}' is in both. Evaluate both with the same metrics.")
     order = [place[query] for query in first.queries]
     values = {metric: other.values[metric][order] for metric in metrics}
-    return RetrievalResult(first.name, first.queries, [other.cluster[row] for row in order], values, dim=other.dim)
+    return replace(other, queries=first.queries, cluster=[other.cluster[row] for row in order], values=values, top=[])
 
 
 def mean_over_seeds(results: Sequence[RetrievalResult], who: str = "seeds") -> RetrievalResult:
@@ -42,7 +48,7 @@ def mean_over_seeds(results: Sequence[RetrievalResult], who: str = "seeds") -> R
     aligned = [same_queries(first, other, who) for other in results]
     metrics = [metric for metric in first.values if all(metric in other.values for other in aligned)]
     values = {metric: np.mean([other.values[metric] for other in aligned], axis=0) for metric in metrics}
-    return RetrievalResult(first.name, first.queries, first.cluster, values, dim=first.dim)
+    return replace(first, values=values, top=[])
 
 
 def spread(results: Sequence[RetrievalResult], metric: str) -> float | None:

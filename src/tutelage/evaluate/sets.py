@@ -37,12 +37,14 @@ def evaluate_sets(
         depth: entries of each query in a run file; the whole corpus, if that is smaller.
 
     Raises:
-        ConfigError: a width that the model lacks, or ``folder`` is a file.
+        ConfigError: a width that the model lacks; ``folder`` is a file, or holds an earlier evaluation.
     """
     refuse_dims(model, dims)
     if folder is not None:
         if folder.exists() and not folder.is_dir():
             raise ConfigError(f"output {folder}: a file, where a folder was wanted. Give another output.")
+        if (folder / PER_QUERY).exists():
+            raise ConfigError(f"output {folder}: holds {PER_QUERY} of an earlier evaluation. Give another output.")
         folder.mkdir(parents=True, exist_ok=True)
     results = []
     for retrieval in sets:

@@ -124,6 +124,7 @@ def evaluate_run(retrieval: RetrievalSet, run: Run, metrics: Sequence[str] = DEF
         [retrieval.cluster.get(query, query) for query in asked],
         per_query(metrics, ranks, np.array(counts, dtype=float)),
         top=[hits[:TOP] for hits in listed],
+        digest=retrieval.digest,
     )
 
 

@@ -11,7 +11,7 @@ from sentence_transformers.sentence_transformer.evaluation import SentenceEvalua
 
 from tutelage.encode.encoder import encode
 from tutelage.errors import ConfigError
-from tutelage.evaluate.retrieval import key_name
+from tutelage.evaluate.retrieval import key_name, refuse_nan
 from tutelage.records.triplets import TripletSet
 
 Vectors = Float[np.ndarray, "triplets dim"]
@@ -78,6 +78,7 @@ def evaluate_triplets(
     columns = (triplets.anchors, triplets.positives, triplets.negatives)
     texts = list(dict.fromkeys(text for column in columns for text in column))
     vectors = encode(model, texts, progress=triplets.name if progress else None)
+    refuse_nan(vectors, texts, triplets.name)
     place = {text: row for row, text in enumerate(texts)}
     rows = [[place[text] for text in column] for column in columns]
     right = {dim: nearer(*(vectors[of, :dim] for of in rows)) for dim in dims}

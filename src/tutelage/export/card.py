@@ -6,7 +6,7 @@ from statistics import fmean
 from typing import Any
 
 from tutelage.evaluate.contents import RULES, SHARE, main_metric
-from tutelage.evaluate.report import HEADINGS, before_after_rows
+from tutelage.evaluate.report import HEADINGS, before_after_rows, interval
 from tutelage.records.attributions import ATTRIBUTIONS
 
 CARD = "README.md"
@@ -71,11 +71,8 @@ def _beyond(report: Report) -> Iterator[list[str]]:
 
 def _change(row: Mapping[str, Any]) -> list[str]:
     """Before, after, gain, interval."""
-    before, after, low, high = (row.get(key) for key in ("before", "after", "low", "high"))
-    assert before is not None
-    assert after is not None
-    interval = "unknown" if low is None or high is None else f"{low:+.4f} {high:+.4f}"
-    return [f"{before:.4f}", f"{after:.4f}", f"{after - before:+.4f}", interval]
+    before, after = row["before"], row["after"]
+    return [f"{before:.4f}", f"{after:.4f}", f"{after - before:+.4f}", interval(row)]
 
 
 def _widths(report: Report) -> list[str]:

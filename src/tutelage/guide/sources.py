@@ -41,10 +41,12 @@ class Source(NamedTuple):
         """Vectors of the texts, and the widths of slices whose largest similarity counts, if it does.
 
         For the mean unit vectors stand side by side, and all are of unit length again: their dot product is the mean of
-        the guides' cosines. A text of which a guide knows nothing (a zero vector) is left to the others.
+        the guides' cosines. Where some know nothing of a text (a zero vector), it is the sum of the cosines of those
+        that know both texts, over the root of (those that know the one x those that know the other); to the largest
+        similarity such a guide adds a 0.
 
         Raises:
-            DataError: a guide returned another number of vectors.
+            DataError: a guide returned another number of vectors, or vectors that are not numbers.
         """
         parts = [_unit(_checked(np.asarray(embed(texts)), len(texts))) for embed in self.embeds]
         joined = np.concatenate(parts, axis=1)
@@ -155,9 +157,11 @@ def named(
 
 
 def _checked(vectors: np.ndarray, count: int) -> Shaped[np.ndarray, "texts dim"]:
-    """As many vectors as texts, in at least float32."""
+    """As many vectors as texts, of numbers, in at least float32."""
     if vectors.ndim != 2 or len(vectors) != count:
         raise DataError(f"guide: {count} texts gave an array of shape {vectors.shape}; wanted (texts, dim).")
+    if bad := int((~np.isfinite(vectors).all(1)).sum()):
+        raise DataError(f"guide: the vectors of {bad} of {count} texts are not numbers, so nothing would be dropped.")
     return vectors.astype(np.promote_types(vectors.dtype, np.float32), copy=False)
 
 

@@ -10,7 +10,6 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 from shutil import rmtree
-from tempfile import mkdtemp
 
 import numpy as np
 import torch
@@ -78,7 +77,8 @@ class GuideStore:
     ) -> "GuideStore":
         """Embed every distinct text once and keep the vectors.
 
-        A finished store of the same fingerprint is reused, and only the texts that it lacks are embedded.
+        A finished store of the same fingerprint is reused, and only the texts that it lacks are embedded. Of several
+        processes one should build it before the others open it: each would embed all texts, and replace the others'.
 
         Args:
             guide: a sentence-transformers model, a function from a list of n texts to an (n, dim) array, or one of
@@ -141,21 +141,28 @@ class GuideStore:
             fingerprint: what the store must be; default: anything.
 
         Raises:
-            CacheMismatch: unfinished, or of another fingerprint; the message names the fields that differ.
+            CacheMismatch: unfinished, damaged, or of another fingerprint; the message names the fields that differ.
         """
         path = Path(path)
         if not (path / MANIFEST).is_file():
             raise CacheMismatch(
                 f"guide store {path}: no finished store. Build it: GuideStore.build(guide, texts, path)."
             )
-        manifest = json.loads((path / MANIFEST).read_text())
-        held, guide_dims = manifest["fingerprint"], manifest.get("guide_dims")
+        try:
+            manifest = json.loads((path / MANIFEST).read_text())
+            held, guide_dims = manifest["fingerprint"], manifest.get("guide_dims")
+            ids, matrix = (np.load(path / file, mmap_mode="r") for file in FILES[:2])
+            whole = ids.shape == (manifest["texts"],) and matrix.shape == (manifest["texts"], manifest["dim"])
+            whole = whole and fp.of_texts(ids) == manifest["texts_digest"]
+        except (KeyError, TypeError, ValueError, OSError):
+            whole = False
+        if not whole:
+            raise CacheMismatch(f"guide store {path}: damaged, or files of several stores. Remove it, and run again.")
         if fingerprint is not None and (changed := fp.differences(held, fingerprint)):
             raise CacheMismatch(
                 f"guide store {path} holds fingerprint {fp.short(held)}, this run needs {fp.short(fingerprint)} "
                 f"({', '.join(changed)} changed). Choose another folder (in a recipe: guide.store) or remove this one."
             )
-        ids, matrix = (np.load(path / file, mmap_mode="r") for file in FILES[:2])
         return cls(np.asarray(ids), matrix, held, path, tuple(guide_dims) if guide_dims else None)
 
     def holds(self, ids: Int64[np.ndarray, " texts"]) -> Bool[np.ndarray, " texts"]:
@@ -192,7 +199,9 @@ def _write(
 ) -> None:
     """Everything in a folder beside the target, the manifest last, then one rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    work = path.with_name(f".{path.name}-{os.getpid()}")  # not mkdtemp: its folder would be closed to all others
+    rmtree(work, ignore_errors=True)
+    work.mkdir()
     try:
         for file, array in zip(FILES, (ids, matrix), strict=False):
             np.save(work / file, array)

@@ -161,10 +161,11 @@ def plan_of(
     chunk_size: int | None = None,
 ) -> Plan:
     """Who competes and who leaves, before anything is summed: the arguments are those of `guided_contrastive`."""
-    if not temperature > 0:
-        raise ValueError(f"temperature is {temperature}; it divides similarities and must be above 0.")
     named = chosen(directions, contrast_anchors, contrast_positives)
-    refuse(named, partition_mode, hardness_mode, hardness_strength)
+    refuse(named, partition_mode, hardness_mode, hardness_strength, temperature, margin_strategy)
+    sides = (anchor, positive, negative, anchor_candidates)
+    if len({side.guide is None for side in sides if side is not None}) > 1:
+        raise ValueError("guide vectors of some columns, none of others. Give all of them, or none.")
     width = anchor.vectors.shape[1]
     if dims is not None and not (dims and all(0 < dim <= width for dim in dims)):
         raise ValueError(f"dims are {list(dims)}; wanted dimensions from 1 to {width}.")

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from tutelage.losses.masks import Embedded, IdIndex
+from tutelage.losses.masks import Embedded, IdIndex, MarginStrategy
 from tutelage.losses.rules import Listed, Match
 
 Direction = Literal["query_to_doc", "query_to_query", "doc_to_query", "doc_to_doc"]
@@ -109,11 +109,11 @@ class Hardness(NamedTuple):
     rescaling: float  # this one
 
 
-# A row's own candidates that differ from the others of query_to_doc: raised alone, or spared.
+# A row's own negatives differ from the others of query_to_doc: raised alone, or spared. Its positive is never raised.
 EXCEPTIONS: dict[HardnessMode, tuple[Own, ...]] = {
     "hard_negatives": ("negative",),
-    "in_batch_negatives": ("positive", "negative"),
-    "all_negatives": ("positive",),
+    "in_batch_negatives": ("negative",),
+    "all_negatives": (),
 }
 
 
@@ -136,13 +136,22 @@ def chosen(directions: Sequence[str] | None, contrast_anchors: bool, contrast_po
     return ["query_to_doc"] + ["query_to_query"] * contrast_anchors + ["doc_to_doc"] * contrast_positives
 
 
-def refuse(directions: Collection[str], partition_mode: str, hardness_mode: str | None, strength: float) -> None:
+def refuse(
+    directions: Collection[str],
+    partition_mode: str,
+    hardness_mode: str | None,
+    strength: float,
+    temperature: float,
+    margin_strategy: str,
+) -> None:
     """Raise for a choice that cannot be.
 
     Raises:
         ValueError: an unknown name, no query_to_doc, a direction without a positive in a softmax of its own, a
-            negative strength.
+            negative strength, a temperature that is not above 0.
     """
+    if not temperature > 0:
+        raise ValueError(f"temperature is {temperature}; it divides similarities and must be above 0.")
     if unknown := set(directions) - set(get_args(Direction)):
         raise ValueError(f"directions: unknown '{min(unknown)}'. Options: {', '.join(get_args(Direction))}.")
     if "query_to_doc" not in directions:
@@ -153,5 +162,7 @@ def refuse(directions: Collection[str], partition_mode: str, hardness_mode: str 
         raise ValueError(f"partition_mode 'per_direction': '{min(alone)}' holds no positive. Use 'joint', or drop it.")
     if hardness_mode not in (None, *get_args(HardnessMode)):
         raise ValueError(f"hardness_mode is '{hardness_mode}'. Options: {', '.join(get_args(HardnessMode))}.")
+    if margin_strategy not in get_args(MarginStrategy):
+        raise ValueError(f"margin_strategy is '{margin_strategy}'. Options: {', '.join(get_args(MarginStrategy))}.")
     if not 0 <= strength < float("inf"):
         raise ValueError(f"hardness_strength is {strength}; wanted 0 or more.")

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import blake2b
 from pathlib import Path
 from zipfile import ZipFile, is_zipfile
 
@@ -17,8 +19,9 @@ class RetrievalSet:
     """Queries, corpus and relevance by id.
 
     ``exclude_self``: a corpus entry with the query's own id is left out of that query's ranking (for sets in which
-    every label is a query and an entry). ``cluster``: queries with one value are not independent (labels of
-    one concept), and intervals resample whole clusters. ``held_out``: no text of the set may be trained on.
+    every label is a query and an entry), and is then no right one of it either. ``cluster``: queries with one value
+    are not independent (labels of one concept), and intervals resample whole clusters. ``held_out``: no text of the
+    set may be trained on.
 
     Raises:
         DataError: a relevance row names an unknown query or entry, or no query has a relevant entry.
@@ -37,8 +40,20 @@ class RetrievalSet:
             raise DataError(_unknown(self.name, "query", unknown, len(self.queries)))
         if missing := frozenset().union(*self.relevance.values()) - self.corpus.keys():
             raise DataError(_unknown(self.name, "corpus", missing, len(self.corpus)))
+        if self.exclude_self and any(query in right for query, right in self.relevance.items()):
+            others = {query: right - {query} for query, right in self.relevance.items()}
+            object.__setattr__(self, "relevance", others)
         if not any(self.relevance.values()):
             raise DataError(f"{self.name}: no query has a relevant entry, so nothing can be measured. Check the qrels.")
+
+    @cached_property
+    def digest(self) -> str:
+        """Stands for what is asked, in which corpus, and what is right: figures of equal digests may be compared."""
+        asked = [name for name in self.queries if self.relevance.get(name)]
+        right = ["\t".join(sorted(self.relevance[name])) for name in asked]
+        parts = (asked, [self.queries[name] for name in asked], right, self.corpus, self.corpus.values())
+        whole = "\n\n".join("\n".join(part) for part in parts) + str(self.exclude_self)
+        return blake2b(whole.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 def _unknown(name: str, what: str, ids: Iterable[str], known: int) -> str:

@@ -32,7 +32,7 @@ def read_scored(source: str | Path, name: str = "") -> ScoredPairs:
     for number, row in rows:
         if missing := [column for column in COLUMNS if column not in row]:
             raise DataError(f"{where} row {number}: no column '{missing[0]}'. Wanted: {', '.join(COLUMNS)}.")
-        one, other = (canonical(str(row[column])) for column in COLUMNS[:2])
+        one, other = ("" if row[column] is None else canonical(str(row[column])) for column in COLUMNS[:2])
         if not (one and other):
             raise DataError(f"{where} row {number}: a sentence is empty. Remove the row or fix its source.")
         left.append(one)

@@ -54,6 +54,10 @@ def first_fit(
 class NoDuplicateBatches(DefaultBatchSampler):
     """Every example once an epoch; no text twice in a batch, in whichever column it stands.
 
+    Columns ``concept``, ``group`` and ``language`` are no text; name others that are none in ``valid_label_columns``.
+    Over several processes each draws whole batches of its own from one plan, so texts may repeat across them: the
+    guided loss, which gathers all, drops these by their ids.
+
     Where a text stands in more rows than there are full batches, the last batches are smaller. ``drop_last`` leaves
     out every batch that is not full. An epoch that then has more batches than the first, by the luck of its order,
     loses the last of them, and one that has fewer ends with batches of the first epoch.
@@ -112,7 +116,8 @@ class NoDuplicateBatches(DefaultBatchSampler):
 class ConceptBatches(NoDuplicateBatches):
     """Every concept once an epoch with one of its pairs, drawn anew each epoch: no two rows of a batch share a concept.
 
-    The data needs a ``concept`` column (`tutelage.records.pairs.concept_pairs` makes one). Large concepts thus weigh
+    The data needs a ``concept`` column (`tutelage.records.pairs.concept_pairs` makes one); a row where it is empty is a
+    concept of its own. Large concepts thus weigh
     no more than small ones, and a same-concept "negative", the commonest false negative of a taxonomy, cannot arise.
 
     Raises:
@@ -126,7 +131,9 @@ class ConceptBatches(NoDuplicateBatches):
                 f"concept sampler: no column '{CONCEPT}'. Columns: {', '.join(dataset.column_names)}. "
                 "Use sampler: no_duplicates, or data with concepts."
             )
-        concepts = text_ids(CONCEPT_MARK + name for name in dataset[CONCEPT])
+        # A row without a concept is one of its own.
+        names = (f"\x00{row}" if name in (None, "") else str(name) for row, name in enumerate(dataset[CONCEPT]))
+        concepts = text_ids(CONCEPT_MARK + name for name in names)
         self._ids = np.column_stack([self._ids, concepts])
         by_concept = np.argsort(concepts, kind="stable")
         self._rows = np.split(by_concept, np.flatnonzero(np.diff(concepts[by_concept])) + 1)

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from sentence_transformers.base.sampler import MultiDatasetDefaultBatchSampler
 
+from tutelage.errors import ConfigError
+
 PASS = 1_000_003  # a set read again within an epoch is shuffled as in a far later epoch
 
 
@@ -36,6 +38,9 @@ class WeightedBatches(MultiDatasetDefaultBatchSampler):
         batch_samplers: one of each set.
         weights: one of each set, above 0.
 
+    Raises:
+        ConfigError: another number of weights, one that is not above 0, or a set that makes no batch.
+
     Example::
 
         args = SentenceTransformerTrainingArguments(
@@ -45,6 +50,12 @@ class WeightedBatches(MultiDatasetDefaultBatchSampler):
 
     def __init__(self, dataset: Any, batch_samplers: Any, *args: Any, weights: Sequence[float], **kwargs: Any) -> None:
         super().__init__(dataset, batch_samplers, *args, **kwargs)
+        if len(weights) != len(self.batch_samplers) or not all(weight > 0 for weight in weights):
+            raise ConfigError(f"weights {list(weights)}: wanted {len(self.batch_samplers)} above 0, one of each set.")
+        if empty := [number for number, sampler in enumerate(self.batch_samplers, 1) if not len(sampler)]:
+            raise ConfigError(
+                f"set {empty[0]} of {len(weights)} makes no batch. Lower its batch size, or leave it out."
+            )
         self.weights = weights
 
     def __len__(self) -> int:

@@ -22,7 +22,8 @@ def identities(
     found = [{TEXT_ID: torch.from_numpy(text_ids(row[column] for row in rows))} for column in columns]
     if group_column is not None and group_column in rows[0]:
         # A row without a group is a group of its own.
-        groups = torch.from_numpy(text_ids(str(row[group_column]) or str(row[columns[0]]) for row in rows))
+        named = (row[columns[0]] if row[group_column] in (None, "") else row[group_column] for row in rows)
+        groups = torch.from_numpy(text_ids(map(str, named)))
         for identity in found[:2]:
             identity[GROUP_ID] = groups
     return found

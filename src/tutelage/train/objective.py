@@ -1,7 +1,7 @@
 """The guided loss as a sentence-transformers trainer meets it: features in, a scalar out."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import torch
@@ -99,15 +99,9 @@ class GuidedLoss(nn.Module):
         memory_budget: float | None = None,
     ) -> None:
         super().__init__()
-        if not temperature > 0:
-            raise ConfigError(f"temperature is {temperature}; it divides similarities and must be above 0.")
-        if margin_strategy not in get_args(MarginStrategy):
-            raise ConfigError(
-                f"margin_strategy is '{margin_strategy}'. Options: {', '.join(get_args(MarginStrategy))}."
-            )
         try:
             named = chosen(directions, contrast_anchors, contrast_positives)
-            refuse(named, partition_mode, hardness_mode, hardness_strength)
+            refuse(named, partition_mode, hardness_mode, hardness_strength, temperature, margin_strategy)
         except ValueError as fault:
             raise ConfigError(str(fault)) from None
         width = model.get_embedding_dimension()

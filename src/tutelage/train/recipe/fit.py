@@ -19,18 +19,25 @@ class LossRecipe(Record):
     contrast_anchors: bool = True  # anchors compete with each other
     contrast_positives: bool = True  # positives compete with each other
     directions: tuple[Direction, ...] | None = None  # who competes, in place of the two above
-    partition_mode: PartitionMode = "joint"  # or per_direction
-    hardness_mode: HardnessMode | None = None  # in_batch_negatives, hard_negatives, all_negatives
+    partition_mode: PartitionMode = "joint"  # one softmax over all directions, or one each
+    hardness_mode: HardnessMode | None = None  # whose logits rise with their similarity
     hardness_strength: float = Field(0.0, ge=0)  # how much: logits gain this times their similarity; 5-9 is usual
     drop_same_text: bool = True  # never push a text away from itself
     drop_same_group: bool = True  # nor from one of its own group
     dims: tuple[PositiveInt, ...] | None = None  # Matryoshka dimensions, weight 1 each
-    group: Literal["concept", "group"] = "concept"  # which column rule 4 reads: ESCO concept or ISCO group
+    group: Literal["concept", "group"] = "concept"  # what makes two texts kin: one ESCO concept, or one ISCO group
 
     @model_validator(mode="after")
     def _possible(self) -> "LossRecipe":
         named = chosen(self.directions, self.contrast_anchors, self.contrast_positives)
-        refuse(named, self.partition_mode, self.hardness_mode, self.hardness_strength)
+        refuse(
+            named,
+            self.partition_mode,
+            self.hardness_mode,
+            self.hardness_strength,
+            self.temperature,
+            self.margin_strategy,
+        )
         if self.dims is not None and len(set(self.dims)) < len(self.dims):
             raise ValueError(f"dims are {list(self.dims)}; one stands twice. Name it once")
         return self
