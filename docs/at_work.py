@@ -67,7 +67,7 @@ BENCHMARKS: dict[str, Callable[[Mapping[str, Any]], Iterable[Row]]] = {
 }  # fmt: skip
 SHOWN = (  # in the README: how such rows begin
     "20,000 labels embedded, torch", "20,000 labels embedded, 8-bit",
-    "requests of 1 title", "requests of 32 titles, 16 clients, 8", "160 clients",
-    "exact search, 1 at once, 1,000,000 labels, all", "exact search, 64 at once, 1,000,000 labels, all",
+    "requests of", "160 clients", "exact search, 1 at once, 1,000,000 labels, all",
+    "exact search, 64 at once, 100,000 labels, one", "exact search, 64 at once, 1,000,000 labels, all",
     "100,000 titles",
 )  # fmt: skip
