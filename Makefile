@@ -22,14 +22,14 @@ check: .venv/.dev      ## format, lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-docs: .venv/.dev       ## write docs/cli.md, docs/recipe.md and the README tables anew
+docs: .venv/.dev       ## write the references, docs/benchmarks.md and the README tables anew
 	$(BIN)/python docs/generate.py
 
 recipes: .venv/.dev    ## the three published systems at MiniLM's size (an hour), then the README's table
 	@set -e; for name in $(RECIPES); do $(BIN)/tutelage train $$name --overwrite; done
 	$(BIN)/python docs/generate.py $(RECIPES:%=runs/%/report.json)
 
-bench: .venv/.dev      ## every benchmark (about an hour) into benchmarks/results/, then the README's table
+bench: .venv/.dev      ## every benchmark (about an hour) into benchmarks/results/, then the tables
 	@set -e; for file in benchmarks/*.py; do $(BIN)/python $$file; done
 	$(BIN)/python docs/generate.py
 

@@ -11,6 +11,7 @@ from sentence_transformers.sentence_transformer.modules import Pooling, StaticEm
 
 from tutelage.encode.encoder import embed_columns, encode
 from tutelage.errors import ConfigError
+from tutelage.train.objective import GuidedLoss
 
 TEXTS = [
     "nurse",
@@ -65,6 +66,8 @@ def test_a_static_embedding_which_has_no_mask_is_encoded_as_well(
 def test_columns_without_a_mask_are_refused_with_the_cure(static: SentenceTransformer) -> None:
     with pytest.raises(ConfigError, match=r"without an attention mask, .* unpad_inputs=False"):
         embed_columns(static, [static.preprocess(["nurse"])])
+    with pytest.raises(ConfigError, match="without an attention mask"):
+        GuidedLoss(static, None)  # and before an earlier run is removed
 
 
 def test_a_prompt_changes_the_vectors(minilm: SentenceTransformer) -> None:

@@ -161,6 +161,14 @@ def test_without_a_warning_the_page_says_so() -> None:
     assert "✓ No general set fell by more than its interval." in Page(render(report)).text
 
 
+def test_a_change_whose_spread_is_unknown_is_not_called_kept() -> None:
+    report = whole_report()
+    report["general"]["tquad:dev"] |= {"before": 0.75, "after": 0.5, "low": None, "high": None}
+    text = Page(render(report)).text
+    assert "✓ kept" not in text
+    assert "unknown" in text
+
+
 def test_corrected_p_values_are_shown_where_the_report_has_them() -> None:
     report = whole_report()
     assert "p (Holm)" not in render(report)

@@ -56,7 +56,8 @@ def test_the_per_query_values_of_a_run_or_an_earlier_evaluation_are_not_replaced
     with pytest.raises(ConfigError) as refused:
         evaluate_sets(tiny, sets[1:], folder=tmp_path / "out")
     assert str(refused.value) == (
-        f"output {tmp_path / 'out'}: holds per_query.parquet of an earlier evaluation. Give another output."
+        f"output {tmp_path / 'out'}: holds per_query.parquet of an earlier evaluation. Give another output, or remove "
+        "it."
     )
     assert {file: file.read_bytes() for file in (tmp_path / "out").iterdir()} == held
 

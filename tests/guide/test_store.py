@@ -205,10 +205,20 @@ def _cut(path: Path) -> None:
         lambda store, other: (store / MANIFEST).write_text('{"name": "another tool"}'),
         lambda store, other: (store / MANIFEST).write_text("[]"),
         lambda store, other: (store / "vectors.npy").unlink(),
+        lambda store, other: (store / "vectors.npy").write_bytes(b""),
         lambda store, other: copyfile(other / "vectors.npy", store / "vectors.npy"),
         lambda store, other: copyfile(other / "text_ids.npy", store / "text_ids.npy"),
     ],
-    ids=["vectors cut", "manifest cut", "another's manifest", "no manifest of ours", "no vectors", "vectors", "ids"],
+    ids=[
+        "vectors cut",
+        "manifest cut",
+        "another's manifest",
+        "no manifest of ours",
+        "no vectors",
+        "empty",
+        "vectors",
+        "ids",
+    ],
 )
 def test_a_damaged_store_is_refused_and_replaced_only_if_told(
     damage: Callable[[Path, Path], object], guide: Guide, tmp_path: Path

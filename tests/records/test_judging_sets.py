@@ -68,6 +68,14 @@ def test_a_faulty_row_of_scored_pairs_is_named(table, rows, message):
     assert refused(DataError, read_scored, path) == f"{path} {message}"
 
 
+def test_a_sentence_that_is_null_is_not_the_word_none(tmp_path):
+    path = tmp_path / "sts.jsonl"
+    path.write_text('{"sentence1": null, "sentence2": "b", "score": 1}\n')
+    assert refused(DataError, read_scored, path) == (
+        f"{path} row 1: a sentence is empty. Remove the row or fix its source."
+    )
+
+
 def test_scores_that_are_all_alike_rank_nothing(table):
     path = table("sts.tsv", ("sentence1", "sentence2", "score"), ("a", "b", "1"), ("c", "d", "1.0"))
     assert refused(DataError, read_scored, path) == (

@@ -56,7 +56,7 @@ def test_rows_that_hold_a_judged_text_in_any_column_and_spelling_are_left_out():
 
 def test_queries_that_training_sees_are_counted_by_set_in_any_spelling():
     queries = {"1": "Nurse", "2": "head nurse", "3": "WELDER", "4": "chef"}
-    right = {name: frozenset({"x"}) for name in ("1", "2", "3")}  # nothing is right for the fourth: it is not measured
+    right = {name: frozenset({"x"}) for name in ("1", "2", "3")} | {"4": frozenset()}  # the last is not measured
     sets = [
         RetrievalSet("own", queries, {"x": "carer"}, right),
         RetrievalSet("other", {"1": "ward nurse"}, {"x": "cook"}, {"1": frozenset({"x"})}),

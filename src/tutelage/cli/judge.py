@@ -36,7 +36,7 @@ def evaluate(
         list[int] | None, typer.Option("--dim", help="Measure the first DIM dimensions too; repeatable.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--out", help="A folder for TREC run and qrels files and per-query values.")
+        Path | None, typer.Option("--out", help="A new folder for TREC run and qrels files and per-query values.")
     ] = None,
     depth: Annotated[int, typer.Option(min=1, help="Entries of each query in a run file.")] = 1000,
     run: Annotated[Path | None, typer.Option("--run", help="Judge this TREC run file, no model, on one set.")] = None,

@@ -60,7 +60,7 @@ def encode(
         for start in range(0, len(texts), TOKENISED_AT_ONCE):
             window = order[start : start + TOKENISED_AT_ONCE]
             features = model.preprocess([texts[i] for i in window], prompt=prompt)
-            if MASK not in features:  # of static embeddings, which a length does not slow down
+            if MASK not in features:  # a static embedding, or batches laid out flat: sorting by length gains nothing
                 return model.encode(list(texts), prompt=prompt or "", normalize_embeddings=True)
             # Texts that the tokenizer cannot tell apart share one forward pass, so their vectors are equal to the bit.
             first, again = _distinct(features)
@@ -73,6 +73,20 @@ def encode(
             vectors[window] = found[again]
             bar.update(len(window) - len(first))
     return vectors
+
+
+def refuse_maskless(columns: Iterable[Features]) -> None:
+    """Raise for a model that cannot be trained here.
+
+    Raises:
+        ConfigError: columns without an attention mask.
+    """
+    if any(MASK not in column for column in columns):
+        raise ConfigError(
+            "the encoder's texts come without an attention mask, by which they are sorted and packed: it is a static "
+            "embedding (train that with sentence-transformers' own losses), or flattens its batches (load it with "
+            "unpad_inputs=False)."
+        )
 
 
 def default_prompt(model: SentenceTransformer) -> str | None:
@@ -112,12 +126,7 @@ def embed_columns(
         ConfigError: columns without an attention mask.
     """
     columns = list(columns)
-    if any(MASK not in column for column in columns):
-        raise ConfigError(
-            "the encoder's texts come without an attention mask, by which they are sorted and packed: it is a static "
-            "embedding (train that with sentence-transformers' own losses), or flattens its batches (load it with "
-            "unpad_inputs=False)."
-        )
+    refuse_maskless(columns)
     budget = token_budget or default_budget(columns[0]["input_ids"].device)
     graphs = Graphs(model, None if memory_budget is None else int(memory_budget * 2**30))
     if len({_kind(column) for column in columns}) > 1:

@@ -44,7 +44,9 @@ def evaluate_sets(
         if folder.exists() and not folder.is_dir():
             raise ConfigError(f"output {folder}: a file, where a folder was wanted. Give another output.")
         if (folder / PER_QUERY).exists():
-            raise ConfigError(f"output {folder}: holds {PER_QUERY} of an earlier evaluation. Give another output.")
+            raise ConfigError(
+                f"output {folder}: holds {PER_QUERY} of an earlier evaluation. Give another output, or remove it."
+            )
         folder.mkdir(parents=True, exist_ok=True)
     results = []
     for retrieval in sets:

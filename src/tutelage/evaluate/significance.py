@@ -20,7 +20,7 @@ class Difference:
     """Mean difference (after - before), its 95 % interval, its p-value, and the queries that rose, stayed and fell.
 
     One cluster alone tells nothing of the spread: ``low`` and ``high`` are None then, and ``p`` is 1.
-    ``p_holm`` is ``p`` corrected for everything that is reported together (`corrected`); None until that is known.
+    ``p_holm`` is ``p`` corrected for the others of its family (`corrected`); None until these are known.
     """
 
     mean: float

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 from shutil import rmtree
+from uuid import uuid4
 
 import numpy as np
 import torch
@@ -93,9 +94,9 @@ class GuideStore:
             overwrite: replace a store of another fingerprint instead of refusing it.
 
         Raises:
-            CacheMismatch: the folder holds the store of another guide, prompt or dtype.
+            CacheMismatch: the folder holds the store of another guide, prompt or dtype, or a damaged one.
             ConfigError: a function without a name, or a folder that holds something else.
-            DataError: no texts, or the function returned another number of vectors.
+            DataError: no texts, or the guide returned another number of vectors, or some that are not numbers.
         """
         path = Path(path)
         texts = [canonical(text) for text in distinct(texts)]
@@ -154,7 +155,7 @@ class GuideStore:
             ids, matrix = (np.load(path / file, mmap_mode="r") for file in FILES[:2])
             whole = ids.shape == (manifest["texts"],) and matrix.shape == (manifest["texts"], manifest["dim"])
             whole = whole and fp.of_texts(ids) == manifest["texts_digest"]
-        except (KeyError, TypeError, ValueError, OSError):
+        except (KeyError, TypeError, ValueError, OSError, EOFError):
             whole = False
         if not whole:
             raise CacheMismatch(f"guide store {path}: damaged, or files of several stores. Remove it, and run again.")
@@ -199,8 +200,7 @@ def _write(
 ) -> None:
     """Everything in a folder beside the target, the manifest last, then one rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    work = path.with_name(f".{path.name}-{os.getpid()}")  # not mkdtemp: its folder would be closed to all others
-    rmtree(work, ignore_errors=True)
+    work = path.with_name(f".{path.name}-{uuid4().hex}")  # not mkdtemp: its folder would be closed to all others
     work.mkdir()
     try:
         for file, array in zip(FILES, (ids, matrix), strict=False):

@@ -62,7 +62,7 @@ def match_table(
     Parquet's types are those of the first rows (`tutelage.records.streams.writing`).
 
     Args:
-        matcher: makes it; asked once both tables are known to be such, since a model takes time.
+        matcher: makes it; asked once the source can be read and the target written, since a model takes time.
         source: CSV, TSV, JSONL (each also .gz) or Parquet.
         target: CSV, TSV, JSONL or Parquet, whatever the source.
         column: of the titles; default: ``title``, else ``text``, else the only one.

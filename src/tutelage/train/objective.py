@@ -9,7 +9,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.util import get_world_size
 from torch import Tensor, nn
 
-from tutelage.encode.encoder import Features, embed_columns
+from tutelage.encode.encoder import Features, embed_columns, refuse_maskless
 from tutelage.encode.tokens import Tokens
 from tutelage.errors import ConfigError, DataError
 from tutelage.guide.store import GuideStore
@@ -104,6 +104,7 @@ class GuidedLoss(nn.Module):
             refuse(named, partition_mode, hardness_mode, hardness_strength, temperature, margin_strategy)
         except ValueError as fault:
             raise ConfigError(str(fault)) from None
+        refuse_maskless([model.preprocess(["a"])])
         width = model.get_embedding_dimension()
         if dims is not None and (not dims or width is None or not all(0 < dim <= width for dim in dims)):
             raise ConfigError(f"dims are {list(dims)}; the model has {width} dimensions. Give some from 1 to {width}.")
