@@ -144,7 +144,12 @@ def main() -> None:
     for row, p in zip(rows, holm(np.array([row["p"] for row in rows])), strict=True):  # over all variants and sets
         row["p_holm"] = p
     print("\n".join(markdown_table(HEADINGS, [cells(row) for row in rows])))
-    about = {"recipe": asked.recipe, "settings": asked.settings, "seeds": asked.seeds, "variants": variants}
+    about = {"recipe": asked.recipe, "settings": asked.settings, "seeds": asked.seeds}
+    # A file is kept by its name: where it lay is of no use elsewhere.
+    about["variants"] = {
+        name: {key: Path(value).name if Path(value).is_file() else value for key, value in variant.items()}
+        for name, variant in variants.items()
+    }
     write_json(RESULTS / f"ablation_{kept_as}.json", {**provenance(), **about, "rows": rows})
 
 

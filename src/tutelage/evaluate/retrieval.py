@@ -93,7 +93,7 @@ def embed_set(
     Raises:
         DataError: vectors that are not numbers.
     """
-    asked = [query for query in retrieval.queries if retrieval.relevance.get(query)]
+    asked = retrieval.asked
     entries = sorted(retrieval.corpus) if ties == "id" else list(retrieval.corpus)
     texts = list(dict.fromkeys([*(retrieval.queries[q] for q in asked), *(retrieval.corpus[c] for c in entries)]))
     vectors = embed(texts)

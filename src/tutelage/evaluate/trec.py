@@ -108,7 +108,7 @@ def evaluate_run(retrieval: RetrievalSet, run: Run, metrics: Sequence[str] = DEF
         DataError: unknown ids, an entry listed twice for a query, a score that is not a number.
     """
     _refuse_faults(retrieval, run)
-    asked = [query for query in retrieval.queries if retrieval.relevance.get(query)]
+    asked = retrieval.asked
     listed = [_best_first(run.get(query, ())) for query in asked]
     if retrieval.exclude_self:
         listed = [[hit for hit in hits if hit[0] != query] for query, hits in zip(asked, listed, strict=True)]
@@ -130,7 +130,7 @@ def evaluate_run(retrieval: RetrievalSet, run: Run, metrics: Sequence[str] = DEF
 
 def missing_queries(retrieval: RetrievalSet, run: Run) -> list[str]:
     """Queries with a relevant entry for which the run lists nothing."""
-    return [query for query in retrieval.queries if retrieval.relevance.get(query) and not run.get(query)]
+    return [query for query in retrieval.asked if not run.get(query)]
 
 
 def _best_first(hits: Iterable[tuple[str, float]]) -> list[tuple[str, float]]:

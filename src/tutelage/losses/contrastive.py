@@ -102,7 +102,7 @@ def guided_contrastive(
 
     Raises:
         ValueError: temperature <= 0, a dimension that the vectors do not have, slices that do not make up the guide's
-            vectors, directions that cannot be.
+            vectors, guide vectors of some columns only, directions that cannot be.
 
     Example::
 

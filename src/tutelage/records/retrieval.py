@@ -47,11 +47,15 @@ class RetrievalSet:
             raise DataError(f"{self.name}: no query has a relevant entry, so nothing can be measured. Check the qrels.")
 
     @cached_property
+    def asked(self) -> list[str]:
+        """The queries that have a right entry: the others are in no mean."""
+        return [query for query in self.queries if self.relevance.get(query)]
+
+    @cached_property
     def digest(self) -> str:
         """Stands for what is asked, in which corpus, and what is right: figures of equal digests may be compared."""
-        asked = [name for name in self.queries if self.relevance.get(name)]
-        right = ["\t".join(sorted(self.relevance[name])) for name in asked]
-        parts = (asked, [self.queries[name] for name in asked], right, self.corpus, self.corpus.values())
+        right = ["\t".join(sorted(self.relevance[name])) for name in self.asked]
+        parts = (self.asked, [self.queries[name] for name in self.asked], right, self.corpus, self.corpus.values())
         whole = "\n\n".join("\n".join(part) for part in parts) + str(self.exclude_self)
         return blake2b(whole.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 

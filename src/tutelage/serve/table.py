@@ -13,7 +13,7 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
 
-from tutelage.errors import DataError
+from tutelage.errors import DataError, first_line
 
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 JSON = ("jsonl", "ndjson")
@@ -142,7 +142,7 @@ def _faults(path: Path) -> Iterator[None]:
     try:
         yield
     except pa.ArrowException as fault:
-        first = str(fault).strip().partition("\n")[0][:200]
+        first = first_line(fault)
         if "Empty" in first:
             raise DataError(f"{path}: empty file. Wanted at least one text.") from None
         raise DataError(f"{path}: cannot be read ({first}). Mend the row, or write the file again.") from None

@@ -60,9 +60,7 @@ def queries_seen(train: Sets, sets: Iterable[RetrievalSet]) -> Seen:
 
     Such a query is no secret, its right answers may be: whoever reads the set's figures should know.
     """
-    asked = {
-        each.name: [comparable(each.queries[name]) for name, right in each.relevance.items() if right] for each in sets
-    }
+    asked = {each.name: [comparable(each.queries[name]) for name in each.asked] for each in sets}
     wanted = {text for queries in asked.values() for text in queries}
     learned = wanted.intersection(comparable(text) for text in set(texts_of(train)))
     return {name: sum(text in learned for text in queries) for name, queries in asked.items()}

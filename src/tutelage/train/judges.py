@@ -61,10 +61,7 @@ class Judges:
         ranked = [*self.sets, *(each for each in self.checks.general if isinstance(each, RetrievalSet))]
         scored = [each for each in self.checks.general if isinstance(each, ScoredPairs)]
         return {
-            **{
-                each.name: {"queries": sum(map(bool, each.relevance.values())), "entries": len(each.corpus)}
-                for each in ranked
-            },
+            **{each.name: {"queries": len(each.asked), "entries": len(each.corpus)} for each in ranked},
             **{each.name: {"triplets": len(each)} for each in self.checks.triplets},
             **{each.name: {"scored pairs": len(each.scores)} for each in scored},
             **{each.name: {"titles in two forms": len(each.forms)} for each in self.checks.gender},
