@@ -5,7 +5,8 @@ import { count, languageName } from "./words.js";
 
 /**
  * Puts the controls into `host`, which stands in a form, and gives a function that reads them:
- * `{languages, groups}`, where nothing chosen means all. `changed` is called after each change that reads well.
+ * `{languages, groups}`, where nothing chosen means all. `changed` is called after each change; the form's
+ * validity says whether it reads well.
  */
 export function makeFilter(host, languages, changed = () => {}) {
   const boxes = Object.entries(languages).map(([code, labels]) => {
@@ -19,7 +20,7 @@ export function makeFilter(host, languages, changed = () => {}) {
     make("fieldset", {}, make("legend", {}, "Labels in (none chosen: all)"),
       make("div", { class: "choices" }, ...boxes.map(({ label }) => label))),
     make("label", {}, "ISCO groups that begin with ", isco));
-  host.addEventListener("input", () => { if (isco.checkValidity()) changed(); });
+  host.addEventListener("input", changed);
   return () => ({
     languages: boxes.filter(({ box }) => box.checked).map(({ box }) => box.value),
     groups: isco.value.match(/\d+/g) ?? [],

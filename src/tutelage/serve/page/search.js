@@ -16,8 +16,10 @@ export function startSearch({ index, threshold, calibrated }) {
   let running = new AbortController();
   let timer;
 
-  // An older question is abandoned: its answer, should it still come, is dropped.
+  // An older question is abandoned: its answer, should it still come, is dropped. None is asked under a filter
+  // that cannot be read: it would be searched for everywhere.
   async function search() {
+    if (!form.checkValidity()) return;
     const { signal } = stop();
     const text = query.value.trim();
     trouble.replaceChildren();
@@ -57,7 +59,7 @@ export function startSearch({ index, threshold, calibrated }) {
   }
 
   const filter = makeFilter(byId("search-filter"), index.languages, later);
-  query.addEventListener("input", (event) => { if (!event.isComposing && form.checkValidity()) later(); });
+  query.addEventListener("input", (event) => { if (!event.isComposing) later(); });
   query.addEventListener("compositionend", later);
   form.addEventListener("submit", (event) => { event.preventDefault(); search(); });
   byId("panel-search").addEventListener("keydown", (event) => {
