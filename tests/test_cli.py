@@ -1,12 +1,13 @@
 """The command line as a person meets it."""
 
 import json
+import runpy
 import sys
 from pathlib import Path
 
 import pytest
 
-from tutelage import cli
+from tutelage import __version__, cli
 from tutelage.encode.models import MINILM
 from tutelage.records.judged import retrieval_set
 
@@ -22,6 +23,13 @@ def tutelage(monkeypatch):
         return leaving.value.code
 
     return call
+
+
+def test_it_is_a_module_too(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["tutelage", "--version"])
+    with pytest.raises(SystemExit):
+        runpy.run_module("tutelage", run_name="__main__")
+    assert capsys.readouterr().out.strip() == __version__
 
 
 def test_an_interrupted_run_says_how_to_go_on(tutelage, monkeypatch, capsys):

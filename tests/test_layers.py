@@ -12,6 +12,7 @@ import tutelage
 
 PACKAGE = Path(tutelage.__file__).parent
 FLOORS = {
+    "__main__": 8,
     "cli": 7,
     "train": 6,
     "export": 5,
