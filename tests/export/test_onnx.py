@@ -12,6 +12,7 @@ from sentence_transformers import SentenceTransformer
 
 from tutelage.encode.encoder import encode
 from tutelage.errors import ConfigError
+from tutelage.evaluate.sets import split_of
 from tutelage.export import onnx as export
 from tutelage.export.gate import refuse_loss, rows_of
 from tutelage.export.int8 import smoothed
@@ -151,6 +152,14 @@ def test_a_copy_of_the_model_appears_whole_or_not_at_all(
         load_engine(str(out), "onnx").encode(TEXTS), load_engine(str(out)).encode(TEXTS), atol=1e-5
     )
     assert content(quick) == before
+
+
+def test_a_copy_keeps_its_runs_report_and_so_its_widths_and_split(quick: Path, tmp_path: Path) -> None:
+    recipe = {"loss": {"dims": [16, 8]}, "data": {"held_out": 0.2, "seed": 3}}
+    (quick / "report.json").write_text(json.dumps({"recipe": recipe, "after": {"sample-heldout:en": {}}}))
+    export_onnx(str(quick), out=tmp_path / "copy")
+    assert {load_engine(str(tmp_path / "copy"), kind).dims for kind in ("torch", "onnx")} == {(16, 8)}
+    assert split_of(str(tmp_path / "copy")) == {"share": 0.2, "seed": 3}
 
 
 def test_a_folder_that_holds_something_is_not_written_over(quick: Path, tmp_path: Path) -> None:

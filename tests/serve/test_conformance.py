@@ -6,7 +6,9 @@ from index_fixture import DIM, KINDS, brute_force, empty_index, made_up, unit
 from qdrant_client import QdrantClient
 
 from tutelage.errors import CacheMismatch, ConfigError, DataError
+from tutelage.serve import rollup
 from tutelage.serve.qdrant_index import QdrantIndex
+from tutelage.serve.qdrant_points import address_of
 from tutelage.serve.rollup import nearest_concepts
 
 ENTRIES, VECTORS = made_up(90), unit(90)
@@ -53,6 +55,22 @@ def test_search_equals_brute_force(index, k):
 def test_filters_equal_brute_force(index, how):
     wanted = brute_force(ENTRIES, VECTORS, QUERIES, 4, **how)
     assert_finds(index, wanted, k=4, **how)
+
+
+@pytest.mark.parametrize("how", [{"groups": ["0"]}, {"languages": ["fr"]}], ids=str)
+def test_what_passes_a_filter_is_found_however_far_it_lies(empty, how):
+    """Far more entries lie near the queries than a graph walks over, and none of them passes."""
+    far = made_up(12, seed=3)
+    far = [each._replace(concept=f"far {i}", group="0001", language="fr") for i, each in enumerate(far)]
+    entries, near = [*made_up(1500), *far], unit(1500, seed=2) * 0.3 + QUERIES[np.arange(1500) % 7]
+    vectors = np.concatenate([near / np.linalg.norm(near, axis=1, keepdims=True), -unit(12, seed=4)])
+    empty.build(entries, vectors, "f1")
+    assert_finds(empty, brute_force(entries, vectors, QUERIES, 5, **how), k=5, **how)
+
+
+def test_an_empty_group_is_none(index):
+    wanted = brute_force(ENTRIES, VECTORS, QUERIES, 4, groups=["1"])
+    assert_finds(index, wanted, k=4, groups=["1", ""])
 
 
 def test_a_group_or_language_never_seen_finds_nothing(index):
@@ -131,6 +149,59 @@ def test_build_replaces_everything(index):
     assert index.stats().notes == {"model": "other"}
 
 
+def test_of_two_builds_at_once_the_first_to_end_stands():
+    client = QdrantClient(":memory:")
+    index, slow, quick = (QdrantIndex(client, "labels") for _ in range(3))
+    index.build(ENTRIES[:3], VECTORS[:3], "f1")
+    add = slow._add
+
+    def overtaken(collection, entries, vectors):
+        add(collection, entries, vectors)
+        if not hasattr(slow, "done"):
+            slow.done = quick.build(ENTRIES, VECTORS, "quick")
+            client.delete_collection = lambda name: gone.append(name)  # the slow one's is gone already
+
+    gone = []
+    slow._add = overtaken
+    with pytest.raises(ConfigError, match="another build came first and stands"):
+        slow.build(ENTRIES, unit(90, seed=9), "slow")
+    found = QdrantIndex(client, "labels")
+    assert found.stats().fingerprint == "quick"
+    assert_finds(found, brute_force(ENTRIES, VECTORS, QUERIES, 5), k=5)
+    assert len(client.get_collections().collections) == 1, "what builds left behind is gone"
+
+
+@pytest.mark.parametrize("kind", ["exact", "faiss"])
+def test_a_folder_that_another_built_anew_takes_no_vectors_of_the_model_before(kind, tmp_path):
+    index, other = empty_index(kind, tmp_path), empty_index(kind, tmp_path)
+    index.build(ENTRIES, VECTORS, "f1")
+    other.build(ENTRIES, VECTORS, "f2")
+    for call in (lambda: index.upsert(ENTRIES[:1], VECTORS[:1]), lambda: index.delete([ENTRIES[0].concept])):
+        with pytest.raises(CacheMismatch, match=r"built anew with another model \(f2\) since it was opened \(f1\)"):
+            call()
+    assert other.stats().entries == 90
+
+
+@pytest.mark.parametrize(
+    ("place", "server"),
+    [
+        ("qdrant+http://127.0.0.1:7000/a", "http://127.0.0.1:7000"),
+        ("https://host/a", "https://host:443"),
+        ("qdrant+http://[::1]/a", "http://[::1]:6333"),
+    ],
+)
+def test_a_qdrant_address(place, server):
+    assert address_of(place) == (server, "a")
+
+
+@pytest.mark.parametrize(
+    "place", ["http://host:abc/a", "http://[bad/a", "http://u:p@host/a", "http://host", "http:///a"]
+)
+def test_what_is_no_qdrant_address_is_refused(place):
+    with pytest.raises(ConfigError, match="wanted qdrant"):
+        address_of(place)
+
+
 def test_an_index_that_another_builds_anew_is_seen_or_refused_but_never_asked_with_another_models_vectors():
     client = QdrantClient(":memory:")
     index, other = QdrantIndex(client, "labels"), QdrantIndex(client, "labels")
@@ -161,6 +232,20 @@ def test_concepts_come_out_as_many_as_asked_for(index):
     assert found[0].label == ENTRIES[0].preferred
     [everything] = nearest_concepts(index, query, 1000)
     assert [hit.concept for hit in everything] == list(best)
+
+
+def test_few_labels_are_held_at_once(index, monkeypatch):
+    """A concept of very many labels makes a search of many queries a long one, not a large one."""
+    whole = nearest_concepts(index, QUERIES, 20)
+    monkeypatch.setattr(rollup, "LABELS_EACH", 1)
+    monkeypatch.setattr(rollup, "LABELS_AT_ONCE", 100)
+    asked, search = [], index.search
+    monkeypatch.setattr(
+        index, "search", lambda vectors, k, **how: asked.append(len(vectors) * k) or search(vectors, k, **how)
+    )
+    assert nearest_concepts(index, QUERIES, 20) == whole
+    assert max(asked) <= 100
+    assert len(asked) > 7, "five queries at once, then one by one"
 
 
 def test_nothing_is_found_before_it_is_built(empty):

@@ -233,3 +233,21 @@ def test_an_index_of_nothing_finds_nothing(home):
     assert FolderIndex(home).stats().entries == 0
     index.upsert(NEW, NEW_VECTORS)
     assert index.stats().entries == 9
+
+
+def test_a_reader_whose_version_is_removed_under_it_opens_the_newer_one(home, monkeypatch):
+    checksum, raced = folder.of_file, []
+
+    def meanwhile(path):
+        found = checksum(path)
+        if not raced:
+            raced.append(path)
+            writer = FolderIndex(home)
+            for seed in (8, 9):  # the version that is being opened goes with the second
+                writer.build(made_up(6), unit(6, seed=seed), "f1")
+        return found
+
+    reader = FolderIndex(home)
+    monkeypatch.setattr(folder, "of_file", meanwhile)
+    assert reader.stats().entries == 6
+    assert raced

@@ -74,7 +74,7 @@ def mutated(draw: random.Random, body):
     return body
 
 
-def fuzzed(draw: random.Random, body) -> bytes:
+def broken(draw: random.Random, body) -> bytes:
     """Random bytes, a body changed a few times, or the bytes of one damaged."""
     kind = draw.random()
     if kind < 0.1:
@@ -98,7 +98,7 @@ def test_ten_thousand_fuzzed_bodies():
         async with running(fake_app()) as app:
             for _ in range(BODIES):
                 path, body = draw.choice(list(ROUTES.items()))
-                content = fuzzed(draw, body)
+                content = broken(draw, body)
                 answer = await ask(app, "POST", path, content)
                 assert answer.status < 500, (path, content)
                 json.loads(answer.body)

@@ -205,8 +205,47 @@ def test_the_key_opens_and_health_needs_none():
 
 
 def test_a_body_is_not_read_without_the_key():
-    (answer,) = requests(fake_app(key=KEY, limits=SMALL), ("POST", "/embed", b"x" * 5000))
-    assert answer.status == 401
+    sent = []
+
+    async def receive():
+        raise AssertionError("the body was read")
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {
+        "type": "http", "method": "POST", "path": "/embed", "raw_path": b"/embed", "query_string": b"",
+        "headers": [(b"host", b"127.0.0.1")], "state": {},
+    }  # fmt: skip
+
+    async def scenario():
+        async with running(fake_app(key=KEY, limits=SMALL)) as app:
+            await app(scope, receive, send)
+
+    asyncio.run(scenario())
+    assert sent[0]["status"] == 401
+
+
+def test_a_search_that_is_refused_costs_no_pass():
+    engine = FakeEngine()
+
+    async def scenario():
+        async with running(fake_app(engine=engine, limits=SMALL)) as app:
+            engine.gate.clear()
+            first = asyncio.create_task(ask(app, "POST", "/v1/search", {"query": "first"}))
+            while ["first"] not in engine.calls:
+                await asyncio.sleep(0.001)
+            second = await ask(app, "POST", "/v1/match", {"texts": ["second"]})
+            engine.gate.set()
+            return (await first).status, second.status
+
+    assert asyncio.run(scenario()) == (200, 429)
+    assert not any("second" in texts for texts in engine.calls)
+
+
+def test_an_empty_filter_is_refused():
+    (answer,) = requests(fake_app(), ("POST", "/v1/search", {"query": "nurse", "groups": [""]}))
+    assert answer.status == 422
 
 
 def test_where_the_key_comes_from(tmp_path, monkeypatch):

@@ -199,9 +199,31 @@ def test_the_curve_never_falls():
 
 def test_confidence_of_one_concept_alone_takes_its_whole_score_as_the_gap():
     one = ConceptHit("c1", "", "", "", Entry("a", "c1", "", "", "", "en"), 0.5)
+    two, three = one._replace(concept="c2", score=0.25), one._replace(concept="c3", score=0.75)
     assert features([one]) == (0.5, 0.5)
-    assert features([one, one._replace(score=0.25)]) == (0.5, 0.25)
+    assert features([one, two]) == (0.5, 0.25)
     assert Calibration(0.0, 1.0, 1.0).confidence([]) == 0
+    assert features([one], [three, one]) == (0.5, -0.25)
+    assert features([one], [one, two]) == (0.5, 0.25)
+
+
+def test_a_filter_that_leaves_one_concept_makes_no_title_sure_of_it(sample, minilm, tmp_path):
+    """Titles of other groups are wrong in this one by construction, and are not believed for want of a rival."""
+    found, _ = sample
+    built = build_index(TorchEngine(minilm, "minilm"), "minilm", found, tmp_path / "index", progress=False)
+    assert built.reliability is not None
+    of_group: dict[str, set[str]] = {}
+    for entry in found:
+        of_group.setdefault(entry.group, set()).add(entry.concept)
+    lonely = sorted(group for group, concepts in of_group.items() if len(concepts) == 1)[:12]
+    matcher = Matcher(TorchEngine(minilm, "minilm"), open_index(tmp_path / "index"))
+    others = [*[entry.text for entry in found if entry.group not in lonely][::40], "asdf"]
+    believed = [match.known for group in lonely for match in matcher.match(others, groups=[group])]
+    assert len(believed) > 200
+    assert sum(believed) / len(believed) < 0.02
+    own = [(entry.text, entry.group) for entry in found if entry.group in lonely]
+    right = [matcher.match([text], groups=[group])[0].known for text, group in own]
+    assert sum(right) / len(right) > 0.5, "its own labels are"
 
 
 def test_reliability_by_hand():

@@ -1,5 +1,6 @@
 """Shapes and statuses of every route, in process."""
 
+import asyncio
 import base64
 import json
 import threading
@@ -7,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from server_fixture import FakeEngine, FakeFinder, fake_app, requests
+from server_fixture import FakeEngine, FakeFinder, ask, fake_app, requests, running
 
-from tutelage.errors import ConfigError
+from tutelage.errors import CacheMismatch, ConfigError
 from tutelage.serve.learned import Learned
 from tutelage.serve.limits import Limits
 from tutelage.serve.own import read_worst
@@ -353,3 +354,51 @@ def test_the_page_is_served_under_a_strict_policy(tmp_path: Path):
         assert answer.headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'; style-src")
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert "access-control-allow-origin" not in answer.headers
+
+
+def test_queries_come_in_their_canonical_form():
+    engine = FakeEngine()
+    found, same = requests(
+        fake_app(engine=engine),
+        ("POST", "/v1/search", {"query": " Ko\u0308ch "}),
+        ("POST", "/v1/search", {"query": "K\u00f6ch"}),
+    )
+    assert found.json() == same.json()
+    assert ["K\u00f6ch"] in engine.calls
+
+
+def test_a_body_that_is_no_json_names_no_field():
+    (answer,) = requests(fake_app(), ("POST", "/v1/search", b'{"query": '))
+    error = openai_error(answer)
+    assert (answer.status, error["param"]) == (422, None)
+    assert error["message"].startswith("The body is not JSON: ")
+
+
+@pytest.mark.parametrize("path", ["/v1/search", "/v1/match"])
+def test_an_index_that_fails_is_the_servers_fault_and_shows_in_ready(path):
+    class Failing(FakeFinder):
+        fault = CacheMismatch("built anew with another model")
+
+        def search(self, *asked):
+            if self.fault:
+                raise self.fault
+            return super().search(*asked)
+
+    finder = Failing()
+    body = {"query": "nurse"} if path == "/v1/search" else {"texts": ["nurse"]}
+
+    async def scenario():
+        async with running(fake_app(finder=finder)) as app:
+            refused, unready = await ask(app, "POST", path, body), await ask(app, "GET", "/ready")
+            finder.fault = None
+            return refused, unready, await ask(app, "POST", path, body), await ask(app, "GET", "/ready")
+
+    refused, unready, answered, ready = asyncio.run(scenario())
+    assert [each.status for each in (refused, unready, answered, ready)] == [503, 503, 200, 200]
+    assert openai_error(refused) | {"message": ""} == {
+        "message": "",
+        "type": "server_error",
+        "param": None,
+        "code": None,
+    }
+    assert "another model" in unready.json()["error"]

@@ -39,7 +39,7 @@ def test_the_limits_are_those_of_the_code():
         assert f"{number:,}" in DOCUMENT
     assert f"{limits.body_bytes // 2**20} MiB" in DOCUMENT
     assert f"| `k` | {limits.hits} |" in DOCUMENT
-    assert f"| requests that wait for the index | {limits.searches} |" in DOCUMENT
+    assert f"| requests to the index under way | {limits.searches} |" in DOCUMENT
 
 
 def test_only_async_handlers():

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from filelock import FileLock
 from jaxtyping import Float
 from sentence_transformers import SentenceTransformer
 
@@ -204,16 +205,17 @@ def test_a_prompt_stands_before_every_text(engine: Counting, titles: Path) -> No
         ("a.csv", "id,text\n", "no row in it"),
         ("a.csv", "id,text\n1,nurse\n2,\n", "row 2 (the first below the header is 1): 'text' is empty."),
         ("a.csv", "id,text\n1,nurse\n2,  \n", "row 2 (the first below the header is 1): 'text' is empty."),
-        ("a.csv", "id,text\n1,nurse,RN\n", "cannot be read"),
-        ("a.csv", b"id,text\n1,K\xf6chin\n", "cannot be read"),
+        ("a.csv", "id,text\n1,nurse,RN\n", "row 2: 3 columns, the header has 2"),
+        ("a.csv", b"id,text\n1,K\xf6chin\n", "line 2: byte 0xf6 is not UTF-8"),
         ("a.csv", "text,text\nnurse,RN\n", "column 'text' stands twice"),
         ("a.csv", "text,vector\nnurse,1\n", "has a column 'vector' already"),
-        ("a.jsonl", "", "empty file"),
+        ("a.jsonl", "", "no row in it"),
         ("a.jsonl", '{"text": "nurse"}\n{"text": null}\n', "row 2 (the first below the header is 1): 'text' is empty."),
         ("a.jsonl", '{"text": 1}\n', "'text' is int64, where text was wanted."),
-        ("a.jsonl", '{"text": "nurse"}\n{"text": 1}\n', "cannot be read"),
-        ("a.jsonl", "no json\n", "cannot be read"),
-        ("a.parquet", "no parquet", "cannot be read"),
+        ("a.jsonl", '{"text": "nurse"}\n{"text": 1}\n', "rows 1 to 2: 'text' holds values of several types"),
+        ("a.jsonl", '{"text": "a", "n": 12345678901234567890123}\n', "'n' holds values of several types, or beyond"),
+        ("a.jsonl", "no json\n", "row 1: not JSON"),
+        ("a.parquet", "no parquet", "not Parquet"),
         ("a.txt", "nurse\n", "unknown ending"),
     ],
 )
@@ -240,6 +242,46 @@ def test_the_only_column_needs_no_name_and_a_date_stays_text(engine: Counting, t
     (tmp_path / "a.jsonl").write_text('{"when": "2024-01-01"}\n{"when": "2024-01-02"}\n')
     found = pq.read_table(run(engine, tmp_path / "a.jsonl")["path"])
     assert found["when"].to_pylist() == ["2024-01-01", "2024-01-02"]
+
+
+def test_fields_of_jsonl_may_come_late_be_null_and_have_a_fraction_once(
+    engine: Counting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "ROWS_AT_ONCE", 2)
+    rows: list[dict[str, Any]] = [
+        {"text": "nurse", "n": 1, "tags": ["2024-01-01"], "note": None},
+        {"text": "cook", "n": 2, "tags": []},
+        {"text": "clerk", "n": 2.5, "more": {"a": 1}},
+        {"text": "welder", "note": "late", "more": {"a": 2, "b": "new"}},
+    ]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = pq.read_table(run(engine, tmp_path / "a.jsonl")["path"]).drop(["vector"]).to_pylist()
+    assert [row["n"] for row in found] == [1.0, 2.0, 2.5, None]
+    assert [row["tags"] for row in found] == [["2024-01-01"], [], None, None]
+    assert [row["note"] for row in found] == [None, None, None, "late"]
+    assert [row["more"] for row in found] == [None, None, {"a": 1, "b": None}, {"a": 2, "b": "new"}]
+
+
+def test_a_cell_of_some_megabytes_is_read(engine: Counting, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,note\nnurse," + "x" * 3_000_000 + "\n")
+    assert len(pq.read_table(run(engine, tmp_path / "a.csv")["path"])["note"][0].as_py()) == 3_000_000
+
+
+def test_what_a_killed_run_left_is_gone_after_the_next(engine: Counting, titles: Path) -> None:
+    left = titles.parent / "out" / ".part-00001-of-00001"
+    left.mkdir(parents=True)
+    (left / "vectors").write_bytes(b"x" * 1000)
+    run(engine, titles)
+    assert [path.name for path in (titles.parent / "out").iterdir()] == ["part-00001-of-00001.parquet"]
+
+
+def test_a_shard_is_written_by_one_process_at_a_time(engine: Counting, titles: Path) -> None:
+    (titles.parent / "out").mkdir()
+    with (
+        FileLock(titles.parent / "out" / ".part-00001-of-00001.lock"),
+        pytest.raises(ConfigError, match="another process is writing it"),
+    ):
+        run(engine, titles)
 
 
 def test_a_category_column_is_text(engine: Counting, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from server_fixture import FakeEngine
 
 from tutelage import cli
 from tutelage.errors import DataError, TutelageError
@@ -111,7 +112,7 @@ def test_options_of_a_match(call, place, model, tmp_path):
     words = ("match", tmp_path / "t.jsonl", "--index", place, "--out", tmp_path / "m.jsonl", "--threshold", "0")
     code, out, _ = call(*words, "--languages", "de", "--groups", "2", "-k", "1", "--model", model, "--json")
     assert code == 0
-    assert json.loads(out) == {"rows": 4, "known": 2, "unknown": 2, "out": str(tmp_path / "m.jsonl")}
+    assert json.loads(out) == {"rows": 4, "known": 2, "truncated": 0, "unknown": 2, "out": str(tmp_path / "m.jsonl")}
     found = rows_of(tmp_path / "m.jsonl")
     assert [row["concept"] for row in found] == ["c1", "Unknown", "c1", "Unknown"]
     assert [row["matched_label"] for row in found] == ["Krankenpfleger", "", "Krankenpfleger", ""]
@@ -185,6 +186,8 @@ def test_mistakes_are_one_line(call, place, model, tmp_path):
 class Answers:
     """In a matcher's place: every title means the nurse, then so many other concepts as are asked for."""
 
+    engine = FakeEngine()
+
     def match(self, texts, k=3, languages=(), groups=()):
         nurse = Entry("nurse", "c1", "2221.1", "nurse", "2221", "en")
         hits = [ConceptHit(f"c{n}", "2221.1", "nurse", "2221", nurse, 1.0) for n in range(1, k + 1)]
@@ -232,7 +235,7 @@ def test_a_later_column_that_a_match_adds_is_not_overwritten(tmp_path, monkeypat
 def test_half_a_surrogate_pair_loses_no_row(tmp_path, target, want):
     rows = '{"title": "nurse \\ud83d", "deep": ["\\udfff"], "n": 0.1}\n{"title": "RN", "deep": [], "n": null}\n'
     (tmp_path / "t.jsonl").write_text(rows, encoding="utf-8")
-    assert matched(tmp_path / "t.jsonl", tmp_path / target) == Summary(rows=2, known=2)
+    assert matched(tmp_path / "t.jsonl", tmp_path / target) == Summary(rows=2, known=2, truncated=0)
     found = rows_of(tmp_path / target)
     assert [row["title"] for row in found] == [want, "RN"]
     assert float(found[0]["n"]) == 0.1
@@ -266,5 +269,66 @@ def test_rows_pass_in_batches(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(engine, "encode", lambda texts: sizes.append(len(texts)) or encode(texts))
     (tmp_path / "t.csv").write_text("title\n" + "nurse\nwelder\nwelder\n" * 3, encoding="utf-8")
     summary = match_table(lambda: matcher, tmp_path / "t.csv", tmp_path / "m.csv", progress=False)
-    assert summary == Summary(rows=9, known=9)
+    assert summary == Summary(rows=9, known=9, truncated=0)
     assert sizes == [2, 2, 1]
+
+
+def test_a_csv_of_semicolons_is_read_by_its_header(call, place, tmp_path):
+    source = tmp_path / "excel.csv"
+    source.write_bytes('title;note\r\nnurse;a, b\r\n"welder; pipes";c\r\n'.encode("utf-8-sig"))
+    code, _, _ = call("match", source, "--index", place, "--out", tmp_path / "out.csv")
+    assert code == 0
+    assert [(row["title"], row["note"]) for row in rows_of(tmp_path / "out.csv")] == [
+        ("nurse", "a, b"), ("welder; pipes", "c"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"title": pa.array([b"nurse"])}, "'title' holds a bytes, where text was wanted"),
+        (
+            {"title": pa.array(["nurse"]), "note": pa.array(["x"]), "note ": pa.array(["y"])},
+            "column 'note' stands twice",
+        ),
+    ],
+)
+def test_parquet_that_would_be_matched_or_kept_wrongly_is_refused(call, place, tmp_path, columns, said):
+    table = pa.table(columns)
+    pq.write_table(table.rename_columns([name.strip() for name in columns]), tmp_path / "a.parquet")
+    code, _, err = call("match", tmp_path / "a.parquet", "--index", place, "--out", tmp_path / "out.parquet")
+    assert (code, said in err) == (2, True), err
+    assert not (tmp_path / "out.parquet").exists()
+
+
+def test_what_is_longer_than_the_model_reads_is_told(call, tiny, tmp_path):
+    model, place, long = tmp_path / "short", tmp_path / "labels", "x" * 40
+    tiny.max_seq_length = 16
+    tiny.save_pretrained(str(model))
+    (tmp_path / "labels.csv").write_text(LABELS, encoding="utf-8")
+    assert "longer than" not in call("index", model, tmp_path / "labels.csv", place)[2]
+    (tmp_path / "titles.csv").write_text(f"title\nnurse\n{long}\n{long}\n")
+    code, _, err = call("match", tmp_path / "titles.csv", "--index", place, "--out", tmp_path / "out.csv")
+    assert (code, "2 titles are longer than the model reads" in err) == (0, True), err
+    (tmp_path / "long.csv").write_text(f"label\nnurse\n{long}\n")
+    _, _, err = call("index", model, tmp_path / "long.csv", tmp_path / "long")
+    assert "1 labels are longer than the model reads" in err
+    (tmp_path / "texts.csv").write_text(f"text\nnurse\n{long}\n{long}\n")
+    _, out, err = call("embed", model, tmp_path / "texts.csv", tmp_path / "vectors", "--json")
+    assert json.loads(out)["truncated"] == 1, "texts are embedded once"
+
+
+def test_half_a_surrogate_pair_in_a_labels_code_is_told_before_anything_is_embedded(call, model, tmp_path):
+    (tmp_path / "odd.jsonl").write_text('{"label": "nurse", "code": "c\\ud800"}\n')
+    code, _, err = call("index", model, tmp_path / "odd.jsonl", tmp_path / "odd")
+    assert (code, "row 1: 'code' holds half a surrogate pair" in err) == (2, True), err
+
+
+def test_a_query_is_searched_for_in_its_canonical_form(call, place, model, monkeypatch):
+    asked = []
+    encode = TorchEngine.encode
+    monkeypatch.setattr(
+        TorchEngine, "encode", lambda self, texts, **how: asked.extend(texts) or encode(self, texts, **how)
+    )
+    assert call("search", model, " Ko\u0308chin ", "--index", place)[0] == 0
+    assert asked == ["K\u00f6chin"]

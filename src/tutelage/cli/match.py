@@ -7,7 +7,19 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from tutelage.cli.shared import NO_DATA, DataFolder, EngineKind, Json, Threshold, app, err, example, out, print_json
+from tutelage.cli.shared import (
+    NO_DATA,
+    DataFolder,
+    EngineKind,
+    Json,
+    Threshold,
+    app,
+    err,
+    example,
+    out,
+    print_json,
+    tell_truncated,
+)
 from tutelage.errors import ConfigError
 
 
@@ -33,6 +45,7 @@ def search(
 ) -> None:
     """Find the nearest labels, exactly."""
     from tutelage.records.data_folder import data_folder
+    from tutelage.records.texts import canonical
     from tutelage.serve.engine import load_engine
     from tutelage.serve.entries import entries, once_a_concept
     from tutelage.serve.places import open_index, pair
@@ -40,18 +53,19 @@ def search(
 
     if any(not query.strip() for query in queries):
         raise ConfigError("search: an empty query. Give a text to look for.")
+    asked = [canonical(query) for query in queries]
     if place is not None:
         if corpus is not None:
             raise ConfigError("search: --corpus and --index. Give one of them.")
         index = open_index(place)
         loaded = load_engine(model, engine)
         pair(loaded, index)
-        hits = index.search(loaded.encode(queries), k)
+        hits = index.search(loaded.encode(asked), k)
     else:
         found = once_a_concept(entries(corpus or "sample:en", data_folder(data)))
         loaded = load_engine(model, engine)
         labels = loaded.encode([entry.text for entry in found], progress=None if as_json else "corpus")
-        hits = Snapshot.of(found, labels).search(loaded.encode(queries), k)
+        hits = Snapshot.of(found, labels).search(loaded.encode(asked), k)
     if as_json:
         rows = [[{**hit.entry._asdict(), "score": hit.score} for hit in row] for row in hits]
         found_for = [{"query": query, "hits": row} for query, row in zip(queries, rows, strict=True)]
@@ -106,8 +120,11 @@ def index(
     stats = built.stats
     if as_json:
         reliability = built.reliability._asdict() if built.reliability else None
-        figures = {name: dict(each) if isinstance(each, Mapping) else each for name, each in stats._asdict().items()}
+        figures = {"truncated": built.truncated} | {
+            name: dict(each) if isinstance(each, Mapping) else each for name, each in stats._asdict().items()
+        }
         return print_json({"place": place, **figures, "reliability": reliability})
+    tell_truncated(built.truncated, "labels")
     table = Table("language", "labels")
     for language, count in stats.languages.items():
         table.add_row(language or "-", str(count))
@@ -176,6 +193,7 @@ def match_titles(
     )
     if as_json:
         return print_json({**summary._asdict(), "unknown": summary.unknown, "out": str(output)})
+    tell_truncated(summary.truncated, "titles")
     out.print(f"{summary.rows} rows: {summary.known} known, {summary.unknown} unknown.")
     out.print(f"Written: {output}", soft_wrap=True)
 

@@ -63,3 +63,9 @@ def refuse_missing(command: str, extra: str, *packages: str) -> None:
 def print_json(content: Any) -> None:
     """For programs, on standard output."""
     print(json.dumps(content, indent=2, ensure_ascii=False))
+
+
+def tell_truncated(count: int, what: str) -> None:
+    """On standard error, that some texts were longer than the model reads."""
+    if count:
+        err.print(f"{count:,} {what} are longer than the model reads: their ends are not in their vectors.")

@@ -17,6 +17,7 @@ from tutelage.cli.shared import (
     out,
     print_json,
     refuse_missing,
+    tell_truncated,
 )
 
 
@@ -103,6 +104,7 @@ def embed(
         return print_json(made)
     if made["skipped"]:
         err.print(f"Finished before: {made['path']}", soft_wrap=True)
+    tell_truncated(made.get("truncated", 0), "texts")
     out.print(
         f"{made['path']}: {made['rows']:,} rows, {made['texts']:,} distinct texts, {made['dim']} {made['dtype']}",
         soft_wrap=True,

@@ -78,7 +78,7 @@ def export_onnx(
     model = load_model(name, device="cpu")
     refuse_ungraphable(model)
     engine = TorchEngine(model, name_of(name), trained_dims(name))
-    with _saved(model, out) if out else nullcontext(Path(name)) as folder:
+    with _saved(model, out, Path(name)) if out else nullcontext(Path(name)) as folder:
         with replacing(folder) as beside:
             manifest = _write(model.float(), engine, folder, beside, int8)
             exported = {
@@ -106,13 +106,18 @@ def _refuse_taken(out: Path) -> None:
 
 
 @contextmanager
-def _saved(model: SentenceTransformer, out: Path) -> Iterator[Path]:
-    """The model in a folder beside, which becomes ``out`` when the block ends without an error."""
+def _saved(model: SentenceTransformer, out: Path, source: Path) -> Iterator[Path]:
+    """The model in a folder beside, with its run's report, which becomes ``out`` when the block ends without an error.
+
+    The report knows the widths that were trained, and the sets to judge by.
+    """
     out = out.resolve()
     work = out.with_name(f".{out.name}.partial")
     shutil.rmtree(work, ignore_errors=True)
     try:
         model.save_pretrained(str(work))
+        if (source / REPORT).is_file():
+            shutil.copyfile(source / REPORT, work / REPORT)
         yield work
         os.replace(work, out)
         settle(out.parent)

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from tutelage.errors import DataError
 from tutelage.records.files import settle
-from tutelage.records.tables import Row, delimited_rows, jsonl_rows
+from tutelage.records.tables import Row, delimited_rows, jsonl_rows, refuse_twice
 
 ENDINGS = (".csv", ".tsv", ".jsonl", ".parquet")
 Write = Callable[[Sequence[Row]], None]
@@ -39,13 +39,15 @@ def reading(path: Path) -> Iterator[Stream]:
     """A CSV, TSV or JSONL (each also ``.gz``) or Parquet file; UTF-8 with or without a byte-order mark.
 
     Raises:
-        DataError: no such file, an unknown ending, no row, a row that does not parse (while rows are taken).
+        DataError: no such file, an unknown ending, a column that stands twice, no row, a row that does not parse (while
+            rows are taken).
     """
     ending = _ending(path.name.removesuffix(".gz"), path)
     if not path.is_file():
         raise DataError(f"{path}: no such file. Give the path of an existing table.")
     if ending == ".parquet":
         with _parquet(path) as file:
+            refuse_twice(file.schema_arrow.names, str(path))
             batches = file.iter_batches(batch_size=1024)
             yield Stream(
                 file.schema_arrow.names, (row for batch in batches for row in batch.to_pylist()), file.schema_arrow

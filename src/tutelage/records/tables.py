@@ -6,6 +6,7 @@ import io
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tutelage.errors import ConfigError, DataError
 from tutelage.records.texts import canonical
 
 Row = dict[str, Any]
+MARKS = {",": "comma", ";": "semicolon", "\t": "tab"}  # between cells
 
 # ESCO descriptions and passages exceed the module's default of 128 KiB in some releases.
 csv.field_size_limit(16 * 1024 * 1024)
@@ -90,28 +92,48 @@ def read_rows(source: str | Path) -> tuple[str, Iterator[tuple[int, Row]]]:
 def delimited_rows(text: str | Iterable[str], where: str, delimiter: str) -> Iterator[tuple[int, Row]]:
     """Rows of a CSV (quoted) or TSV (never quoted: a quotation mark is a character like any other).
 
-    ``text`` is the whole of it, or its lines with their ends.
+    ``text`` is the whole of it, or its lines with their ends. Of a CSV, the header tells the delimiter.
     """
-    lines = io.StringIO(text, newline="") if isinstance(text, str) else text
-    if delimiter == "\t":
-        reader = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
-    else:
-        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    lines = iter(io.StringIO(text, newline="") if isinstance(text, str) else text)
+    first = next(lines, "")
+    quoted = delimiter != "\t"
+    delimiter = delimiter_of(first) if quoted else delimiter
+    quoting = {"strict": True} if quoted else {"quoting": csv.QUOTE_NONE}
+    reader = csv.reader(chain([first], lines), delimiter=delimiter, **quoting)
     rows = _cells(reader, where)
     header = next(rows, None)
     if not header:
         raise DataError(f"{where}: empty file. Wanted a header line and at least one row.")
-    if twice := [name for name in header if header.count(name) > 1]:
-        raise DataError(f"{where}: column '{twice[0]}' stands twice. Rename one.")
+    refuse_twice(header, where)
     for cells in rows:
         if not cells:
             continue
         if len(cells) != len(header):
+            stray = MARKS[delimiter] + (" or quotation mark" if quoted else "")
             raise DataError(
                 f"{where} row {reader.line_num}: {len(cells)} columns, the header has {len(header)}. "
-                f"Mend the row (a stray {'tab' if delimiter == chr(9) else 'comma or quotation mark'}?)."
+                f"Mend the row (a stray {stray}?)."
             )
         yield reader.line_num, dict(zip(header, cells, strict=True))
+
+
+def delimiter_of(header: str) -> str:
+    """Of a CSV: the comma, unless its header has none but a semicolon (as Excel writes in half of Europe) or a tab.
+
+    >>> delimiter_of("title;id"), delimiter_of("title,a;b"), delimiter_of("title")
+    (';', ',', ',')
+    """
+    return next((mark for mark in MARKS if mark in header), ",")
+
+
+def refuse_twice(columns: Sequence[str], where: str) -> None:
+    """Raise where two columns have one name.
+
+    Raises:
+        DataError: the first such name.
+    """
+    if twice := [name for name in columns if columns.count(name) > 1]:
+        raise DataError(f"{where}: column '{twice[0]}' stands twice. Rename one.")
 
 
 def _cells(reader: Any, where: str) -> Iterator[list[str]]:
@@ -157,12 +179,12 @@ def text_columns(
     """The named columns of each row as canonical texts, then those of ``also``: "" where a row has none.
 
     Raises:
-        DataError: a column is missing or a text is empty; the message names file, row and column.
+        DataError: a column is missing, a text is empty or no Unicode; the message names file, row and column.
     """
     where, rows = read_rows(source)
     for number, row in rows:
         texts = [_cell(row, column, f"{where} row {number}", lower) for column in columns]
-        yield [*texts, *("" if row.get(column) is None else canonical(str(row[column])) for column in also)]
+        yield [*texts, *(_optional(row, column, f"{where} row {number}") for column in also)]
 
 
 def _cell(row: Row, column: str, where: str, lower: bool) -> str:
@@ -174,9 +196,18 @@ def _cell(row: Row, column: str, where: str, lower: bool) -> str:
     value = row[column]
     if not isinstance(value, str):
         raise DataError(f"{where}: '{column}' is {type(value).__name__}, where text was wanted. Mend the row.")
-    text = canonical(value, lower=lower)
-    if any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise DataError(f"{where}: '{column}' holds half a surrogate pair. Mend the row.")
+    text = _whole(canonical(value, lower=lower), column, where)
     if not text:
         raise DataError(f"{where}: '{column}' is empty. Remove the row or fix its source.")
+    return text
+
+
+def _optional(row: Row, column: str, where: str) -> str:
+    value = row.get(column)
+    return "" if value is None else _whole(canonical(str(value)), column, where)
+
+
+def _whole(text: str, column: str, where: str) -> str:
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise DataError(f"{where}: '{column}' holds half a surrogate pair. Mend the row.")
     return text

@@ -7,16 +7,20 @@ from typing import NamedTuple
 from tutelage.errors import DataError
 from tutelage.serve.calibration import THRESHOLD, Reliability, calibrate
 from tutelage.serve.contract import Entry, Stats
-from tutelage.serve.engine import Engine
+from tutelage.serve.engine import Engine, count_truncated
 from tutelage.serve.exact import EXACT
 from tutelage.serve.places import new_index
 
 
 class Built(NamedTuple):
-    """The index in figures, and how reliable confidences are; none where too few labels could be held out."""
+    """The index in figures, and how reliable confidences are; none where too few labels could be held out.
+
+    ``truncated``: labels that are longer than the model reads.
+    """
 
     stats: Stats
     reliability: Reliability | None
+    truncated: int
 
 
 def build_index(
@@ -51,4 +55,5 @@ def build_index(
     learned = calibrate(entries, vectors, threshold)
     notes = {"model": model, "calibration": learned[0]._asdict() if learned else None}
     index.build(entries, vectors, engine.fingerprint, notes)
-    return Built(index.stats(), learned[1] if learned else None)
+    truncated = count_truncated(engine, [entry.text for entry in entries])
+    return Built(index.stats(), learned[1] if learned else None, truncated)

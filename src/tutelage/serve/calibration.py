@@ -32,14 +32,14 @@ class Calibration(NamedTuple):
     by_score: float
     by_gap: float
 
-    def confidence(self, concepts: Sequence[ConceptHit]) -> float:
-        """The chance that the first of these concepts is right; 0 for none.
+    def confidence(self, concepts: Sequence[ConceptHit], among: Sequence[ConceptHit] | None = None) -> float:
+        """The chance that the first of these concepts is right; 0 for none. ``among``: as of `features`.
 
         >>> hit = ConceptHit("c1", "", "nurse", "", Entry("nurse", "c1", "", "", "", "en"), 0.9)
         >>> round(Calibration(-4.0, 5.0, 0.0).confidence([hit]), 3)
         0.622
         """
-        return float(self.chances(np.array([features(concepts)]))[0]) if concepts else 0.0
+        return float(self.chances(np.array([features(concepts, among)]))[0]) if concepts else 0.0
 
     def chances(self, found: Float[np.ndarray, "queries 2"]) -> Float[np.ndarray, " queries"]:
         """The same of many `features`."""
@@ -76,7 +76,7 @@ def calibrate(
 ) -> tuple[Calibration, Reliability] | None:
     """The curve for an index of these entries, and how reliable it is; none where too few labels can be held out.
 
-    A search in some languages or groups only is judged by the same curve.
+    A search in some languages or groups only is judged by the same curve, and groups by the concepts of all groups.
 
     Args:
         entries: all that the index will hold, in any order.
@@ -131,10 +131,15 @@ def _draw(entry: Entry) -> int:
     return text_id(f"{entry.concept} {entry.text}")
 
 
-def features(concepts: Sequence[ConceptHit]) -> tuple[float, float]:
-    """The first concept's score, and how far the second lies below (the whole score, where there is no second)."""
-    score = concepts[0].score
-    return score, score - (concepts[1].score if len(concepts) > 1 else 0.0)
+def features(concepts: Sequence[ConceptHit], among: Sequence[ConceptHit] | None = None) -> tuple[float, float]:
+    """The first concept's score, and how far the best other concept lies below it (negative: above).
+
+    The other is looked for ``among`` the nearest concepts of a wider search (default: among these). Where a filter has
+    left only one concept, these alone would make a sure answer of any text. No other anywhere: the whole score.
+    """
+    first = concepts[0]
+    others = (each.score for each in (concepts if among is None else among) if each.concept != first.concept)
+    return first.score, first.score - next(others, 0.0)
 
 
 def fit(found: Float[np.ndarray, "queries 2"], right: Bool[np.ndarray, " queries"]) -> Calibration:

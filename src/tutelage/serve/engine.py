@@ -20,6 +20,7 @@ from tutelage.guide.fingerprint import of_model, short
 from tutelage.serve.onnx_folder import folder_of, has_weights
 
 REPORT = "report.json"  # what a run leaves beside the weights
+SPECIAL_TOKENS = 4  # around a text, at most
 Kind = Literal["auto", "torch", "onnx", "onnx-int8"]
 
 
@@ -126,6 +127,16 @@ def cut(vectors: Float[np.ndarray, "texts whole"], dim: int) -> Float[np.ndarray
         return vectors
     first = vectors[:, :dim]
     return first / np.maximum(np.linalg.norm(first, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+
+
+def count_truncated(engine: Engine, texts: Sequence[str], *, prompt: str | None = None) -> int:
+    """How many of the texts are longer than the model reads: their ends are not in their vectors.
+
+    Only texts that have as many bytes as the model reads tokens are counted out.
+    """
+    before = len(((engine.default_prompt if prompt is None else prompt) or "").encode())
+    long = [text for text in texts if before + len(text.encode()) + SPECIAL_TOKENS > engine.max_length]
+    return sum(len(ids) > engine.max_length for ids in engine.tokens(long, prompt=prompt)) if long else 0
 
 
 def name_of(name: str) -> str:

@@ -99,6 +99,8 @@ def _invalid(errors: Sequence[Any]) -> Refused:
     for error in errors:
         if error["type"] == TOKEN_IDS:
             return Refused(400, error["msg"], param="input")
+        if error["type"] == "json_invalid":  # its place is a character's number, no field
+            return Refused(422, f"The body is not JSON: {error['ctx']['error']} at character {error['loc'][-1]}.")
     named = [(".".join(str(part) for part in error["loc"][1:]), error["msg"]) for error in errors[:3]]
     said = "; ".join(f"{where}: {what}" if where else what for where, what in named)[:MOST_SHOWN]
     return Refused(422, said, param=named[0][0][:MOST_SHOWN] or None)

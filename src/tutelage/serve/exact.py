@@ -11,7 +11,16 @@ from jaxtyping import Float
 from tutelage.errors import ConfigError
 from tutelage.serve.contract import Entry, Hit, Stats
 from tutelage.serve.folder import Files, Manifest, folder_of, open_current, write_version, writing
-from tutelage.serve.snapshot import Find, Snapshot, check, entries_of, place_of, refuse_width, table_of
+from tutelage.serve.snapshot import (
+    Find,
+    Snapshot,
+    check,
+    entries_of,
+    place_of,
+    refuse_other_model,
+    refuse_width,
+    table_of,
+)
 
 
 class Kind(NamedTuple):
@@ -33,7 +42,8 @@ class FolderIndex:
     """`tutelage.serve.contract.Index` in a folder. What was opened stays as it was, whoever writes a newer version.
 
     Every write makes a whole new version, so add and remove many at once. A search reads the rows of the languages
-    asked for, and no others.
+    asked for, and no others. Once it was looked into, `upsert` and `delete` raise CacheMismatch where another process
+    has built it anew with another model.
 
     Example::
 
@@ -45,6 +55,7 @@ class FolderIndex:
     def __init__(self, home: str | Path, kind: Kind = EXACT) -> None:
         self.home, self.kind = Path(home), kind
         self._opened: tuple[int, Manifest, Snapshot] | None = None
+        self._fingerprint: str | None = None  # of the model whose vectors it was found to hold
 
     def build(
         self,
@@ -67,7 +78,7 @@ class FolderIndex:
         """Add entries; one of the same text, concept and language is replaced.
 
         Raises:
-            CacheMismatch: vectors of another width.
+            CacheMismatch: vectors of another width; an index that has become another model's.
             ConfigError, DataError: as `build`; nothing built yet.
         """
         check(entries, vectors)
@@ -136,12 +147,14 @@ class FolderIndex:
                 f"index {self.home} is of kind {manifest['kind']}, not {self.kind.name}. Build it anew with --kind "
                 f"{self.kind.name}, or open it as what it is."
             )
+        self._fingerprint = self._fingerprint or manifest["fingerprint"]
+        refuse_other_model(self.home, self._fingerprint, manifest["fingerprint"])
         return number, manifest, snapshot
 
     def _write(self, snapshot: Snapshot, fingerprint: str, notes: Mapping[str, Any]) -> None:
         told = {"kind": self.kind.name, "fingerprint": fingerprint, "notes": dict(notes)}
         write_version(self.home, snapshot, told, self.kind.files)
-        self._opened = None
+        self._opened, self._fingerprint = None, fingerprint
 
 
 def _merged(held: Snapshot, kept: np.ndarray, new: Snapshot) -> Snapshot:

@@ -1,5 +1,8 @@
 """FAISS behind the five methods: its flat index, or a graph (HNSW) that is faster and may miss a neighbour.
 
+A graph is walked only where every row may be found. A filter screens what the walk comes upon, and where a query's
+neighbours do not pass it, that is nothing; so under a filter the rows that pass are searched exactly.
+
 Vectors and entries lie in the same folder of versions as those of the exact index; FAISS only searches.
 """
 
@@ -13,7 +16,7 @@ from jaxtyping import Float
 
 from tutelage.errors import ConfigError
 from tutelage.serve.exact import FolderIndex, Kind
-from tutelage.serve.nearest import Found, Rows, Scores
+from tutelage.serve.nearest import Found, Rows, Scores, nearest
 from tutelage.serve.settled import settled
 from tutelage.serve.snapshot import Find
 
@@ -57,7 +60,13 @@ def _write_graph(path: Path, vectors: np.ndarray) -> None:
 
 def _graph(folder: Path, vectors: np.ndarray) -> Find:
     faiss = _faiss()
-    return _find(faiss.read_index(str(folder / GRAPH)), vectors, faiss.SearchParametersHNSW)
+    walk = _find(faiss.read_index(str(folder / GRAPH)), vectors, faiss.SearchParametersHNSW)
+
+    def find(queries: Float[np.ndarray, "queries dim"], k: int, parts: Sequence[Rows]) -> tuple[Scores, Found]:
+        whole = _selector(parts, len(vectors))[0] is None
+        return walk(queries, k, parts) if whole else nearest(queries, vectors, k, parts)
+
+    return find
 
 
 def _find(index: Any, vectors: np.ndarray, parameters: Any) -> Find:

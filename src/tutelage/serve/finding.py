@@ -1,15 +1,17 @@
 """Search and match behind the server: in one thread of their own, with vectors that came through the batcher."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
+from tutelage.errors import TutelageError
 from tutelage.serve.contract import ConceptHit, Match, Stats
-from tutelage.serve.errors import overloaded
+from tutelage.serve.errors import Refused, overloaded
 
 T = TypeVar("T")
 
@@ -53,32 +55,47 @@ class Finder(Protocol):
 
 
 class Finding:
-    """Runs a finder's work in one thread, so that an index need not bear several; so many requests wait at most."""
+    """Runs a finder's work in one thread, so that an index need not bear several; so many requests wait at most.
+
+    ``fault`` is what the index last failed with, until it answers again: it was built anew with another model, say.
+    """
 
     def __init__(self, most: int):
         self.most, self.waiting = most, 0
+        self.fault: str | None = None
 
     def start(self) -> None:
         """Have a thread."""
         self._thread = ThreadPoolExecutor(1, "search")
 
-    def admit(self) -> None:
-        """Refuse before anything is embedded.
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """A place among those that wait, held from before a request's texts are embedded until it is answered.
 
         Raises:
-            Refused: 429, as many requests wait as may.
+            Refused: 429, there is none left.
         """
         if self.waiting >= self.most:
             raise overloaded(1)
-
-    async def run(self, work: Callable[[], T]) -> T:
-        """The work's outcome. Cancelled before it began, it does not begin."""
-        self.admit()
         self.waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+            yield
         finally:
             self.waiting -= 1
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """The work's outcome. Cancelled before it began, it does not begin.
+
+        Raises:
+            Refused: 503, the index fails; no client can mend that.
+        """
+        try:
+            found = await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except TutelageError as fault:
+            self.fault = str(fault)
+            raise Refused(503, self.fault) from fault
+        self.fault = None
+        return found
 
     def close(self) -> None:
         """End the thread."""

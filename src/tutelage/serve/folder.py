@@ -90,7 +90,7 @@ def open_current(home: Path) -> tuple[int, Manifest, Snapshot]:
         raise ConfigError(f"index {home}: no finished index there. Build one: tutelage index MODEL LABELS {home}.")
     try:
         return number, *_open(folder_of(home, number))
-    except DataError:
+    except (DataError, FileNotFoundError):
         if current(home) == number:
             raise
         return open_current(home)  # it was replaced twice, and removed, meanwhile

@@ -4,10 +4,11 @@ from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from tutelage.serve.errors import Refused
+from tutelage.serve.finding import Finding
 from tutelage.serve.served import Served, answered
 
 
-def routes(served: Served) -> APIRouter:
+def routes(served: Served, finding: Finding) -> APIRouter:
     """The routes over a server's parts."""
     router = APIRouter(tags=["health"])
 
@@ -18,9 +19,11 @@ def routes(served: Served) -> APIRouter:
 
     @router.get("/ready")
     async def ready() -> Response:
-        """The model has embedded a text, and no shutdown has begun."""
+        """The model has embedded a text, the index does not fail, and no shutdown has begun."""
         if not served.warm or served.batcher.closing:
             raise Refused(503, "shutting down" if served.batcher.closing else "warming up")
+        if finding.fault:
+            raise Refused(503, finding.fault)
         return answered({"status": "ready"})
 
     @router.get("/metrics")

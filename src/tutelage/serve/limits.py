@@ -20,7 +20,7 @@ class Limits:
         characters: of one text. A text is cut at the model's length anyway; this bounds the time it takes to tokenise.
         queue_tokens: that wait for the engine; beyond it 429.
         hits: the largest ``k`` of a search.
-        searches: that wait for the index; beyond it 429.
+        searches: requests to the index that are under way; beyond it 429, before their texts are embedded.
     """
 
     body_bytes: int = 8 * 2**20

@@ -74,21 +74,27 @@ class Matcher:
         threshold: float | None = None,
     ) -> list[Match]:
         """As `match`, where the vectors of `tutelage.records.texts.canonical_texts` are had already."""
-        rows = self._concepts(np.stack([*vectors.values()]), k, languages, groups) if vectors else []
-        found = dict(zip(vectors, rows, strict=True))
+        found = self._found(vectors, k, languages, groups)
         least = self.threshold if threshold is None else threshold
-        return [self._judged(text, found.get(canonical(text), []), k, least) for text in texts]
+        return [self._judged(text, *found.get(canonical(text), ([], 0.0)), k, least) for text in texts]
 
-    def _concepts(
-        self, vectors: Float[np.ndarray, "texts dim"], k: int, languages: Sequence[str], groups: Sequence[str]
-    ) -> list[list[ConceptHit]]:
-        return nearest_concepts(self.index, vectors, max(k, LEAST_CONCEPTS), languages=languages, groups=groups)
+    def _found(
+        self, vectors: Mapping[str, Float[np.ndarray, " dim"]], k: int, languages: Sequence[str], groups: Sequence[str]
+    ) -> dict[str, tuple[list[ConceptHit], float]]:
+        """Of each text its nearest concepts, and how much the first is to be believed."""
+        if not vectors:
+            return {}
+        stacked = np.stack([*vectors.values()])
+        rows = nearest_concepts(self.index, stacked, max(k, LEAST_CONCEPTS), languages=languages, groups=groups)
+        # A filter by group hides the concepts that the curve compares the first one with.
+        wider = nearest_concepts(self.index, stacked, LEAST_CONCEPTS, languages=languages) if groups else rows
+        judged = zip(vectors, rows, wider, strict=True)
+        return {text: (concepts, self._confidence(concepts, among)) for text, concepts, among in judged}
 
-    def _judged(self, text: str, concepts: list[ConceptHit], k: int, threshold: float) -> Match:
-        confidence = self._confidence(concepts)
+    def _judged(self, text: str, concepts: list[ConceptHit], confidence: float, k: int, threshold: float) -> Match:
         return Match(text, bool(concepts) and confidence >= threshold, confidence, concepts[:k])
 
-    def _confidence(self, concepts: list[ConceptHit]) -> float:
+    def _confidence(self, concepts: list[ConceptHit], among: list[ConceptHit]) -> float:
         if not concepts:
             return 0.0
-        return self._calibration.confidence(concepts) if self._calibration else max(concepts[0].score, 0.0)
+        return self._calibration.confidence(concepts, among) if self._calibration else max(concepts[0].score, 0.0)

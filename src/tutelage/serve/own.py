@@ -20,7 +20,7 @@ from tutelage.serve.learned import Learned, LearnedPair
 from tutelage.serve.limits import check_texts
 from tutelage.serve.served import Served, answered, unless_gone
 
-Words = Annotated[list[Annotated[str, Field(max_length=32)]], Field(max_length=100)]
+Words = Annotated[list[Annotated[str, Field(min_length=1, max_length=32)]], Field(max_length=100)]
 
 
 class Filters(BaseModel):
@@ -67,17 +67,17 @@ def routes(served: Served, finding: Finding) -> APIRouter:
             raise Refused(404, "This server has no index. Start it with --index DIR.", code="no_index")
         if k > served.limits.hits:
             raise Refused(422, f"k: at most {served.limits.hits}.", param="k")
-        finding.admit()
         return served.finder
 
     @router.post("/v1/search")
     async def search(request: Request, body: SearchRequest) -> Response:
         """The nearest concepts of each query, by the best of their labels."""
         index = finder(body.k)
-        queries = [body.query] if body.query is not None else body.queries or []
-        encoded = await served.encode(request, queries, param="queries")
-        work = finding.run(partial(index.search, encoded.vectors, body.k, body.languages, body.groups))
-        rows = await unless_gone(request, work)
+        queries = [canonical(each) for each in ([body.query] if body.query is not None else body.queries or [])]
+        with finding.place():
+            encoded = await served.encode(request, queries, param="queries")
+            work = finding.run(partial(index.search, encoded.vectors, body.k, body.languages, body.groups))
+            rows = await unless_gone(request, work)
         return answered({"results": [[_concept(hit) for hit in row] for row in rows]}, encoded)
 
     @router.post("/v1/match")
@@ -86,22 +86,25 @@ def routes(served: Served, finding: Finding) -> APIRouter:
         index = finder(body.k)
         check_texts(body.texts, served.limits, "texts")
         wanted = canonical_texts(body.texts)
-        encoded = await served.encode(request, wanted, param="texts") if wanted else None
-        vectors = dict(zip(wanted, encoded.vectors, strict=True)) if encoded else {}
 
-        def matched() -> list[dict[str, Any]]:
+        def matched(vectors: Mapping[str, Float[np.ndarray, " dim"]]) -> list[dict[str, Any]]:
             pairs = _learned(served.learned, vectors, body.learned)
             matches = index.match(body.texts, vectors, body.k, body.languages, body.groups, threshold=body.threshold)
             return [_match(found, pairs.get(canonical(found.text), [])) for found in matches]
 
-        return answered({"results": await unless_gone(request, finding.run(matched))}, encoded)
+        with finding.place():
+            encoded = await served.encode(request, wanted, param="texts") if wanted else None
+            vectors = dict(zip(wanted, encoded.vectors, strict=True)) if encoded else {}
+            results = await unless_gone(request, finding.run(partial(matched, vectors)))
+        return answered({"results": results}, encoded)
 
     @router.get("/v1/about")
     async def about() -> Response:
         """Model, index and report in figures."""
         engine, index = served.engine, None
         if served.finder is not None:
-            stats = await finding.run(served.finder.stats)  # a Qdrant server counts for a while
+            with finding.place():
+                stats = await finding.run(served.finder.stats)  # a Qdrant server counts for a while
             index = {
                 "kind": stats.kind,
                 "version": stats.version,

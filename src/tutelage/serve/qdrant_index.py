@@ -6,21 +6,22 @@ so they, and the order of equal ones, are those of the exact index; the server m
 by its graph.
 """
 
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from uuid import uuid4
 
 import numpy as np
 from jaxtyping import Float
 
-from tutelage.errors import CacheMismatch, ConfigError
+from tutelage.errors import ConfigError
 from tutelage.serve.contract import Entry, Hit, Stats
 from tutelage.serve.nearest import dots, rounding
-from tutelage.serve.qdrant_points import INDEXED, entry_of, filter_of, id_of, payload_of
+from tutelage.serve.qdrant_points import INDEXED, address_of, entry_of, filter_of, id_of, payload_of
 from tutelage.serve.settled import MORE
-from tutelage.serve.snapshot import check, check_queries, place_of, refuse_width
+from tutelage.serve.snapshot import check, check_queries, place_of, refuse_other_model, refuse_width
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -42,14 +43,8 @@ def qdrant_index(place: str) -> "QdrantIndex":
     from qdrant_client import QdrantClient
     from qdrant_client.http.exceptions import ApiException
 
-    parts = urlsplit(place.removeprefix("qdrant+"))
-    name = parts.path.strip("/")
-    if not (parts.netloc and name) or "/" in name:
-        raise ConfigError(
-            f"index {place}: wanted qdrant+http://HOST:PORT/NAME, as in qdrant+http://127.0.0.1:6333/esco."
-        )
-    port = parts.port or (443 if parts.scheme == "https" else 6333)
-    client = QdrantClient(url=f"{parts.scheme}://{parts.hostname}:{port}", check_compatibility=False)
+    server, name = address_of(place)
+    client = QdrantClient(url=server, check_compatibility=False)
     try:
         client.get_aliases()
     except ApiException as fault:
@@ -86,15 +81,14 @@ class QdrantIndex:
 
         Raises:
             DataError: vectors that are not unit, or not one for each entry.
+            ConfigError: another build came first.
         """
         from qdrant_client import models
 
         check(entries, vectors)
         old = self._collection()
         number = self._read(old)["version"] + 1 if old else 1
-        fresh = f"{self.name}-{number:06d}"
-        if self.client.collection_exists(fresh):  # of a build that died
-            self.client.delete_collection(fresh)
+        fresh = f"{self.name}-{number:06d}-{uuid4().hex[:8]}"  # two builds at once write to two collections
         told = {"fingerprint": fingerprint, "version": number, "dim": int(vectors.shape[1]), "notes": dict(notes or {})}
         wide = models.VectorParams(size=vectors.shape[1], distance=models.Distance.DOT)
         self.client.create_collection(fresh, vectors_config=wide, metadata=told)
@@ -108,10 +102,12 @@ class QdrantIndex:
         if old:
             gone = models.DeleteAlias(alias_name=self.name)
             renames.insert(0, models.DeleteAliasOperation(delete_alias=gone))
+        if self._collection() != old:
+            self.client.delete_collection(fresh)
+            raise ConfigError(f"index {self.name}: another build came first and stands. Build again if need be.")
         self.client.update_collection_aliases(change_aliases_operations=renames)
         self._fingerprint = fingerprint
-        if old:
-            self.client.delete_collection(old)
+        self._remove_others(fresh)
 
     def upsert(self, entries: Sequence[Entry], vectors: Float[np.ndarray, "entries dim"]) -> None:
         """Add entries; one of the same text, concept and language is replaced.
@@ -148,7 +144,7 @@ class QdrantIndex:
     ) -> list[list[Hit]]:
         """As `tutelage.serve.contract.Index.search`."""
         check_queries(vectors, self._told()["dim"])
-        chosen = filter_of(language=languages, prefixes=groups)
+        chosen = filter_of(language=languages, prefixes=[*filter(None, groups)])
         starts = range(0, len(vectors), QUERIES_AT_ONCE)
         return [row for start in starts for row in self._search(vectors[start : start + QUERIES_AT_ONCE], k, chosen)]
 
@@ -210,6 +206,13 @@ class QdrantIndex:
             ]
             self.client.upsert(collection, points, wait=True)
 
+    def _remove_others(self, current: str) -> None:
+        """Collections of older builds, and of builds that died or, being slower, came too late."""
+        ours = re.compile(rf"{re.escape(self.name)}-\d{{6}}-[0-9a-f]{{8}}")
+        for each in self.client.get_collections().collections:
+            if ours.fullmatch(each.name) and each.name != current:
+                self.client.delete_collection(each.name)
+
     def _collection(self) -> str:
         """The collection that the name stands for; "" for none."""
         named = {each.alias_name: each.collection_name for each in self.client.get_aliases().aliases}
@@ -224,11 +227,7 @@ class QdrantIndex:
         """
         told = self._read(self.name if self._collection() else "")
         self._fingerprint = self._fingerprint or told["fingerprint"]
-        if told["fingerprint"] != self._fingerprint:
-            raise CacheMismatch(
-                f"index {self.name}: built anew with another model ({told['fingerprint']}) since it was opened "
-                f"({self._fingerprint}). Start again with that model."
-            )
+        refuse_other_model(self.name, self._fingerprint, told["fingerprint"])
         return told
 
     def _read(self, collection: str) -> dict[str, Any]:

@@ -1,9 +1,11 @@
-"""Entries as points of a Qdrant collection and back, and the filters that choose among them."""
+"""Where a Qdrant index is; entries as its points and back, and the filters that choose among them."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 from uuid import NAMESPACE_URL, uuid5
 
+from tutelage.errors import ConfigError
 from tutelage.serve.contract import Entry
 from tutelage.serve.snapshot import place_of
 
@@ -12,6 +14,29 @@ if TYPE_CHECKING:
 
 PREFIXES = "prefixes"  # of a point: every prefix of its group, so that a filter by prefix is one by value
 INDEXED = ("language", "concept", PREFIXES)
+
+
+def address_of(place: str) -> tuple[str, str]:
+    """The server's URL, and the index's name there.
+
+    Raises:
+        ConfigError: it reads otherwise.
+
+    >>> address_of("qdrant+http://[::1]/esco")
+    ('http://[::1]:6333', 'esco')
+    """
+    try:
+        parts = urlsplit(place.removeprefix("qdrant+"))
+        host, port, name = parts.hostname, parts.port, parts.path.strip("/")
+    except ValueError:  # a port that is no number, a bracket that is not closed
+        host, port, name = None, None, ""
+    if not host or not name or "/" in name or parts.username is not None:
+        raise ConfigError(
+            f"index {place}: wanted qdrant+http://HOST:PORT/NAME, as in qdrant+http://127.0.0.1:6333/esco, without "
+            "user or password."
+        )
+    bracketed = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{bracketed}:{port or (443 if parts.scheme == 'https' else 6333)}", name
 
 
 def id_of(entry: Entry) -> str:

@@ -7,19 +7,21 @@ vector is ``vector * scale``, the scale standing in the file's metadata.
 import json
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from shutil import rmtree
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
+from filelock import FileLock, Timeout
 from jaxtyping import Float
 
 from tutelage.errors import CacheMismatch, ConfigError, DataError
 from tutelage.records.files import of_file, settle
-from tutelage.serve.engine import Engine, cut
+from tutelage.serve.engine import Engine, count_truncated, cut
 from tutelage.serve.table import TextTable, metadata_of, open_table
 
 VECTOR = "vector"
@@ -96,10 +98,11 @@ def embed_table(
         progress: show bars.
 
     Returns:
-        What the file's metadata tells, with ``path``, ``rows``, ``texts`` and whether it was ``skipped``.
+        What the file's metadata tells, with ``path``, ``rows``, ``texts``, how many of these were longer than the
+        model reads (``truncated``), and whether it was ``skipped``.
 
     Raises:
-        ConfigError: a width that the model was not trained for.
+        ConfigError: a width that the model was not trained for; another process writes this shard.
         DataError: a fault in the table.
         CacheMismatch: a finished shard of another model, input or form.
 
@@ -120,15 +123,36 @@ def embed_table(
         "shard": f"{shard.number}/{shard.count}",
     }  # fmt: skip
     path = out / shard.name
-    if path.exists():
-        held = metadata_of(path, KEY)
-        refuse_other(path, held, about)
-        return {**held, "path": str(path), "skipped": True}
     out.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".{path.stem}.", dir=out) as beside:
-        about |= _write(engine, table, shard.rows(table.rows), about, Path(beside), progress)
-        os.replace(Path(beside) / "shard.parquet", path)
+    with _beside(path) as beside:
+        if path.exists():
+            held = metadata_of(path, KEY)
+            refuse_other(path, held, about)
+            return {**held, "path": str(path), "skipped": True}
+        about |= _write(engine, table, shard.rows(table.rows), about, beside, progress)
+        os.replace(beside / "shard.parquet", path)
     return {**about, "path": str(path), "skipped": False}
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """A folder to write a shard in, by one process at a time; what a killed one left there is gone.
+
+    Raises:
+        ConfigError: another process writes the shard.
+    """
+    beside, lock = path.with_name(f".{path.stem}"), path.with_name(f".{path.stem}.lock")
+    try:
+        with FileLock(lock, timeout=0):
+            rmtree(beside, ignore_errors=True)
+            beside.mkdir()
+            try:
+                yield beside
+            finally:
+                rmtree(beside, ignore_errors=True)
+                lock.unlink(missing_ok=True)
+    except Timeout:
+        raise ConfigError(f"{path}: another process is writing it. Wait for it, or give another --shard.") from None
 
 
 def checked_dim(engine: Engine, dim: int | None) -> int:
@@ -166,12 +190,15 @@ def _write(
         (place.setdefault(text, len(place)) for batch in _within(table, span) for text in table.texts(batch)), np.int64
     )
     found = np.memmap(beside / "vectors", np.float32, "w+", shape=(max(len(place), 1), about["dim"]))
-    texts = list(place)
+    texts, truncated = list(place), 0
     for start in range(0, len(texts), TEXTS_AT_ONCE):
         label = f"{start:,} of {len(texts):,}" if progress else None
-        block = engine.encode(texts[start : start + TEXTS_AT_ONCE], prompt=about["prompt"], progress=label)
+        some = texts[start : start + TEXTS_AT_ONCE]
+        block = engine.encode(some, prompt=about["prompt"], progress=label)
         found[start : start + len(block)] = cut(block, about["dim"])
-    told: dict[str, Any] = {"model": engine.name, "rows": len(again), "texts": len(texts), "scale": None}
+        truncated += count_truncated(engine, some, prompt=about["prompt"])
+    counts = {"rows": len(again), "texts": len(texts), "truncated": truncated}
+    told: dict[str, Any] = {"model": engine.name, **counts, "scale": None}
     if about["dtype"] == "int8":
         told["scale"] = _scale(found)
     kind = pa.list_(pa.from_numpy_dtype(about["dtype"]), about["dim"])

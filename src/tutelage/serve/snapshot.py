@@ -71,7 +71,8 @@ class Snapshot:
         return coded.dictionary.to_pylist(), coded.indices.to_numpy()
 
     def parts(self, languages: Sequence[str] = (), groups: Sequence[str] = ()) -> list[Rows]:
-        """The rows of these languages and of groups with these prefixes (none: all)."""
+        """The rows of these languages and of groups with these prefixes (none: all; an empty one is none)."""
+        groups = [*filter(None, groups)]
         wanted = sorted({*languages} & self.languages.keys())
         slices = [self.languages[language] for language in wanted] if languages else [slice(0, len(self))]
         if not groups:
@@ -172,6 +173,19 @@ def refuse_width(index: object, vectors: Float[np.ndarray, "entries dim"], dim: 
         raise CacheMismatch(
             f"index {index} holds vectors {dim} wide, these are {vectors.shape[1]}. Use its own model ({fingerprint}), "
             "or build it anew: tutelage index."
+        )
+
+
+def refuse_other_model(index: object, held: str, now: str) -> None:
+    """Raise where an index was built anew with another model than that whose vectors were found in it before.
+
+    Raises:
+        CacheMismatch: the fingerprints differ.
+    """
+    if now != held:
+        raise CacheMismatch(
+            f"index {index}: built anew with another model ({now}) since it was opened ({held}). Start again with that "
+            "model."
         )
 
 

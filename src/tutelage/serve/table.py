@@ -1,24 +1,21 @@
 """Tables of any size, read a record batch at a time with every column as it stands, and their text column checked."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.json
 import pyarrow.parquet
 
 from tutelage.errors import DataError, first_line
+from tutelage.records.streams import Stream, batches, reading
+from tutelage.records.tables import Row
 
-DELIMITERS = {"csv": ",", "tsv": "\t"}
-JSON = ("jsonl", "ndjson")
 USUAL = "text"
-ROWS_AT_ONCE = 65_536  # of a Parquet file; the other kinds are read by blocks of bytes
+ROWS_AT_ONCE = 8192
 
 
 @dataclass(frozen=True)
@@ -48,21 +45,18 @@ class TextTable:
 
 
 def open_table(path: Path, column: str | None = None) -> TextTable:
-    """A table read once from end to end: faults are found before anything costly is begun.
+    """A table read once from end to end (JSONL twice): faults are found before anything costly is begun.
 
     Args:
         path: .csv, .tsv, .jsonl or .parquet; all but the last also .gz.
         column: of the texts; default: ``text``, or the only column.
 
     Raises:
-        DataError: no such file, an unknown ending, no row, a row that does not parse; no such column, or one that is
-            not text; a text that is missing or empty.
+        DataError: no such file, an unknown ending, no row, a row that does not parse; a column of JSONL that holds
+            values of several types; no such column, or one that is not text; a text that is missing or empty.
     """
-    if not path.is_file():
-        raise DataError(f"{path}: no such file. Give the path of an existing CSV, TSV, JSONL or Parquet file.")
-    if _ending(path) not in (*DELIMITERS, *JSON, "parquet"):
-        raise DataError(f"{path}: unknown ending. Wanted: .csv, .tsv, .jsonl (each also .gz) or .parquet.")
-    schema = _schema(path)
+    with reading(path) as stream:
+        schema = stream.schema or _schema(path, stream)
     column = _text_column(path, schema, column)
     rows = 0
     for batch in _batches(path, schema):
@@ -79,22 +73,38 @@ def open_table(path: Path, column: str | None = None) -> TextTable:
     return TextTable(path, column, schema, rows)
 
 
-def _ending(path: Path) -> str:
-    return path.name.removesuffix(".gz").rpartition(".")[2].lower()
+def _schema(path: Path, stream: Stream) -> pa.Schema:
+    """Types of JSONL's columns, all rows looked at: a field may come late, and a number have a fraction once."""
+    schema, before = pa.schema([]), 0
+    for rows in batches(stream.rows, ROWS_AT_ONCE):
+        names = dict.fromkeys(name for row in rows for name in row)
+        for name in names:
+            where = f"{path} rows {before + 1} to {before + len(rows)}: '{name}'"
+            found = pa.field(name, _typed([row.get(name) for row in rows], None, where).type)
+            try:
+                schema = pa.unify_schemas([schema, pa.schema([found])], promote_options="permissive")
+            except pa.ArrowException as fault:
+                raise _several(where, fault) from None
+        before += len(rows)
+    return schema
 
 
-def _schema(path: Path) -> pa.Schema:
-    """Types of the columns: all text in delimited files, as found elsewhere; a JSON string stays one, date or not."""
-    kind = _ending(path)
-    with _faults(path):
-        if kind == "parquet":
-            return pa.parquet.read_schema(path)
-        if kind in DELIMITERS:
-            with pa.csv.open_csv(path, **_delimited(kind)) as reader:
-                return pa.schema([(name, pa.string()) for name in reader.schema.names])
-        with pa.json.open_json(path) as reader:
-            found = reader.schema
-        return pa.schema([(each.name, pa.string() if pa.types.is_temporal(each.type) else each.type) for each in found])
+def _typed(values: Sequence[Any], kind: pa.DataType | None, where: str) -> pa.Array:
+    """The values of one column.
+
+    Raises:
+        DataError: they have no type in common, or are beyond 64 bits.
+    """
+    try:
+        return pa.array(values, kind)
+    except UnicodeEncodeError:
+        raise DataError(f"{where} holds half a surrogate pair. Mend the row.") from None
+    except (pa.ArrowException, TypeError, OverflowError) as fault:
+        raise _several(where, fault) from None
+
+
+def _several(where: str, fault: Exception) -> DataError:
+    return DataError(f"{where} holds values of several types, or beyond 64 bits ({first_line(fault)}). Mend the rows.")
 
 
 def _text_column(path: Path, schema: pa.Schema, asked: str | None) -> str:
@@ -102,50 +112,26 @@ def _text_column(path: Path, schema: pa.Schema, asked: str | None) -> str:
     column = asked or (names[0] if len(names) == 1 else USUAL)
     if column not in names:
         raise DataError(f"{path}: no column '{column}'. Columns: {', '.join(names)}. Name one with --column.")
-    if names.count(column) > 1:
-        raise DataError(f"{path}: column '{column}' stands twice. Rename one.")
     kind = schema.field(column).type
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind)):
         raise DataError(f"{path}: '{column}' is {kind}, where text was wanted. Name another with --column.")
     return column
 
 
 def _batches(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    kind = _ending(path)
-    with _faults(path):
-        if kind == "parquet":
-            with pa.parquet.ParquetFile(path) as file:
-                yield from file.iter_batches(ROWS_AT_ONCE)
-        elif kind in DELIMITERS:
-            as_text = pa.csv.ConvertOptions(column_types={name: pa.string() for name in schema.names})
-            with pa.csv.open_csv(path, convert_options=as_text, **_delimited(kind)) as reader:
-                yield from reader
-        else:
-            options = pa.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error")
-            with pa.json.open_json(path, parse_options=options) as reader:
-                yield from reader
+    if path.suffix.lower() == ".parquet":
+        with pa.parquet.ParquetFile(path) as file:
+            yield from file.iter_batches(ROWS_AT_ONCE)
+        return
+    with reading(path) as stream:
+        for rows in batches(stream.rows, ROWS_AT_ONCE):
+            yield _batch(rows, schema, path)
 
 
-def _delimited(kind: str) -> dict[str, Any]:
-    """CSV is quoted, TSV never: a quotation mark there is a character like any other."""
-    quoted = kind == "csv"
-    options = pa.csv.ParseOptions(
-        delimiter=DELIMITERS[kind], quote_char='"' if quoted else False, newlines_in_values=quoted
-    )
-    return {"parse_options": options}
-
-
-@contextmanager
-def _faults(path: Path) -> Iterator[None]:
-    """Arrow's faults as ours."""
-    try:
-        yield
-    except pa.ArrowException as fault:
-        first = first_line(fault)
-        if "Empty" in first:
-            raise DataError(f"{path}: empty file. Wanted at least one text.") from None
-        raise DataError(f"{path}: cannot be read ({first}). Mend the row, or write the file again.") from None
+def _batch(rows: Sequence[Row], schema: pa.Schema, path: Path) -> pa.RecordBatch:
+    columns = [_typed([row.get(each.name) for row in rows], each.type, f"{path}: '{each.name}'") for each in schema]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def metadata_of(path: Path, key: str) -> dict[str, Any]:

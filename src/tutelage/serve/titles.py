@@ -11,6 +11,7 @@ from tutelage.errors import ConfigError, DataError
 from tutelage.records.streams import batches, reading, writing
 from tutelage.records.tables import Row
 from tutelage.serve.contract import UNKNOWN, ConceptHit, Match
+from tutelage.serve.engine import count_truncated
 from tutelage.serve.match import Matcher
 
 ROWS_AT_ONCE = 4096
@@ -32,10 +33,11 @@ JSON = (".jsonl", ".ndjson")  # each row has its own columns
 
 
 class Summary(NamedTuple):
-    """Rows read, and how many of them have a concept that is believed."""
+    """Rows read, how many of them have a concept that is believed, and how many are longer than the model reads."""
 
     rows: int
     known: int
+    truncated: int
 
     @property
     def unknown(self) -> int:
@@ -84,7 +86,7 @@ def match_table(
             raise ConfigError(f"{source}: has a column '{clash[0]}', which a match adds. Rename it.")
         schema = pa.schema([*(stream.schema or ()), *(pa.field(name, ADDED[name]) for name in ADDED)])
         flat = target.suffix.lower() in FLAT
-        rows = known = 0
+        rows = known = truncated = 0
         with writing(target, [*stream.columns, *ADDED], schema) as write:
             found_by = matcher()
             with tqdm(desc="match", unit=" titles", disable=None if progress else True) as bar:
@@ -94,8 +96,9 @@ def match_table(
                     found = found_by.match(texts, k, languages, groups)
                     write([{**row, **added(match, flat)} for row, match in zip(batch, found, strict=True)])
                     rows, known = rows + len(batch), known + sum(match.known for match in found)
+                    truncated += count_truncated(found_by.engine, texts)
                     bar.update(len(batch))
-    return Summary(rows, known)
+    return Summary(rows, known, truncated)
 
 
 def added(match: Match, flat: bool) -> dict[str, Any]:
@@ -141,7 +144,7 @@ def _refuse_foreign(batch: Sequence[Row], before: int, columns: Sequence[str], s
 
 def _title(row: Mapping[str, Any] | Row, column: str, source: Path) -> str:
     value = row.get(column)
-    if isinstance(value, (list, dict)):
+    if isinstance(value, (list, dict, bytes)):
         raise DataError(f"{source}: '{column}' holds a {type(value).__name__}, where text was wanted. Mend the row.")
     # Half a surrogate pair (which JSON can spell) is no text that a tokenizer takes.
     return "" if value is None else str(value).encode("utf-8", "replace").decode("utf-8")
