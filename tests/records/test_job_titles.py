@@ -8,7 +8,7 @@ import pytest
 
 from tutelage.errors import ConfigError, DataError
 from tutelage.records import job_titles
-from tutelage.records.attributions import ATTRIBUTIONS, TERMS
+from tutelage.records.attributions import ATTRIBUTIONS, TERMS, origins
 from tutelage.records.data_folder import SAMPLE
 from tutelage.records.job_titles import JobTitles, job_title_sets, write_job_titles
 from tutelage.records.pairs import read_pairs
@@ -64,6 +64,8 @@ def test_the_manifest_tells_rule_counts_and_terms(sample):
     out, manifest = sample
     assert json.loads((out / "manifest.json").read_text(encoding="utf-8")) == manifest
     assert {path.name for path in out.iterdir()} == {"manifest.json", *(s["file"] for s in manifest["sets"].values())}
+    name, told = next(iter(manifest["sets"].items()))
+    assert origins([str(out / f"{name}.jsonl")]) == {str(out / f"{name}.jsonl"): told["source"]}
     assert list(manifest["sets"]) == ["full_en", "full_de", "full_tr", "mix"]
     for name, about in manifest["sets"].items():
         rows = rows_of(out, name)

@@ -10,6 +10,7 @@ from tutelage.encode.models import MINILM
 from tutelage.errors import ConfigError, DataError
 from tutelage.guide.mining import MiningRules
 from tutelage.guide.seen_pairs import Pair
+from tutelage.records.attributions import origins
 from tutelage.records.pairs import IDENTITY_COLUMNS
 from tutelage.records.taxonomy import labels
 from tutelage.records.texts import text_ids
@@ -97,6 +98,12 @@ def test_the_file_is_a_source_of_triplets_and_says_the_same_every_time(sample):
         assert rows[name][:] == table.column(name).to_pylist()
 
 
+def test_it_names_what_is_owed_to_whom(sample):
+    folder, (about, _), _ = sample
+    assert about["sources"] == ["sample:en"]
+    assert origins([f"{folder}/a.parquet", "esco:en"]) == {f"{folder}/a.parquet": "sample:en"}
+
+
 def test_a_table_of_pairs_is_mined_by_the_model_that_is_named(tmp_path):
     pairs = [("nurse", "registered nurse"), ("carer", "care assistant"), ("welder", "arc welder"), ("cook", "chef")]
     (tmp_path / "pairs.csv").write_text("anchor,positive\n" + "".join(f"{a},{p}\n" for a, p in pairs))
@@ -155,3 +162,20 @@ def test_a_negative_is_not_of_its_anchors_concept(sample, tmp_path):
     assert all(row["concept"] not in concepts.get(row["negative"], ()) for row in rows)
     pairs = [Pair(*text_ids([row["anchor"], row["negative"]]).tolist(), 0.0, 0.0, 0.0, 1) for row in rows]
     assert not any(each["same_concept"] for each in described({"dropped": pairs}, [*train.values()])["dropped"])
+
+
+@pytest.mark.parametrize("said", ["never", "positive"])
+def test_what_a_person_judged_is_no_negative(guide, tmp_path, said):
+    settings = [*guide, "data.train=[{source: 'sample:en', max_pairs: 2}]"]
+    _, before = mined("demo_sample", tmp_path / "before.parquet", overrides=settings)
+    pair = before["anchor"][0].as_py(), before["negative"][0].as_py()
+    (tmp_path / "judged.csv").write_text(f"anchor,candidate,verdict\n{pair[0]},{pair[1]},{said}\n")
+    verdicts = [*settings, f"data.verdicts=[{tmp_path / 'judged.csv'}]"]
+    _, after = mined("demo_sample", tmp_path / "after.parquet", overrides=verdicts)
+
+    def pairs(table):
+        return set(zip(table["anchor"].to_pylist(), table["negative"].to_pylist(), strict=True))
+
+    assert pair in pairs(before)
+    assert not pairs(after) & {pair, pair[::-1]}
+    assert not any("verdict" in concept for concept in after["concept_negative"].to_pylist())

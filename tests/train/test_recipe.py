@@ -34,10 +34,47 @@ def refused(path, *overrides):
 
 
 def test_every_shipped_recipe_loads():
-    assert shipped() == sorted(path.stem for path in SHIPPED.glob("*.yaml"))
-    assert {"demo", "demo_sample"} <= set(shipped())
+    assert {"demo", "demo_sample", "job_titles", "turkish_matryoshka", "gistembed"} <= set(shipped())
     for name in shipped():
         assert load_recipe(name).output.parts[0] == "runs"
+
+
+# What the authors' cards and scripts say of their runs.
+PUBLISHED = {
+    "job_titles": {
+        "model.name": "BAAI/bge-m3", "model.max_length": 512, "guide.max_length": 128,
+        "guide.name": "sentence-transformers/all-MiniLM-L12-v2", "sampling.sampler": "no_duplicates",
+        "sampling.batch_size": 64, "sampling.mix": "proportional", "loss.temperature": 0.01, "loss.margin": 0,
+        "loss.margin_strategy": "absolute", "loss.contrast_anchors": True, "loss.contrast_positives": True,
+        "loss.drop_same_text": False, "loss.drop_same_group": False, "loss.dims": None, "training.epochs": 5,
+        "training.accumulation": 2, "training.learning_rate": 5e-5, "training.schedule": "linear",
+        "training.warmup": 0.05, "training.weight_decay": 0, "training.precision": "fp16", "training.seed": 42,
+        "training.evaluate_every": 200,
+    },
+    "turkish_matryoshka": {
+        "model.name": "BAAI/bge-m3", "model.max_length": 8192, "guide.name": None,
+        "sampling.sampler": "no_duplicates", "sampling.batch_size": 2048, "loss.temperature": 0.05,
+        "loss.contrast_anchors": False, "loss.contrast_positives": False, "loss.dims": [1024, 768, 512, 256],
+        "loss.drop_same_text": False, "loss.drop_same_group": False, "training.epochs": 1,
+        "training.accumulation": 1, "training.learning_rate": 5e-5, "training.schedule": "cosine",
+        "training.warmup": 0.05, "training.weight_decay": 0.01, "training.precision": "bf16",
+        "training.evaluate_every": 12, "training.save_only_model": True,
+    },
+    "gistembed": {
+        "model.name": "BAAI/bge-small-en-v1.5", "model.max_length": 512, "guide.name": "WhereIsAI/UAE-Large-V1",
+        "sampling.batch_size": 16, "loss.temperature": 0.01, "loss.margin": 0, "loss.contrast_anchors": True,
+        "loss.contrast_positives": True, "loss.drop_same_text": False, "loss.drop_same_group": False,
+        "training.epochs": 40, "training.learning_rate": 5e-6, "training.warmup": 0.1, "training.precision": "bf16",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_published_system_is_as_published(name):
+    tree = load_recipe(name).model_dump(mode="json")
+    found = {key: tree[key.partition(".")[0]][key.partition(".")[2]] for key in PUBLISHED[name]}
+    assert found == PUBLISHED[name]
+    assert [each["temperature"] for each in tree["data"]["train"]] == [None] * len(tree["data"]["train"])
 
 
 def test_every_key_of_a_shipped_recipe_takes_effect():
@@ -367,7 +404,11 @@ def test_the_small_recipes_need_no_data(name):
 def test_the_recipes_of_the_systems_find_all_their_data(name, data):
     given = load_recipe(name)
     found = prepare(given, data)
-    assert {*given.data.sets} - {*found.train} <= {"telecom", "full_zh"}  # the user's own, left out where absent
+    assert {*given.data.sets} - {*found.train} <= {
+        "telecom",
+        "full_zh",
+        "mix_zh",
+    }  # the user's own, left out where absent
 
 
 @pytest.mark.parametrize(
@@ -376,6 +417,7 @@ def test_the_recipes_of_the_systems_find_all_their_data(name, data):
         ("{source: 'sample:en', prompts: {query: 'find: '}}", "'query' is no column. Wanted: anchor, positive"),
         ("{source: pairs.csv, forms_apart: true}", "forms_apart is for labels of a taxonomy; pairs.csv has pairs"),
         ("{source: 'cnli-tr:train', max_pairs: 3}", "max_pairs is for labels of a taxonomy; cnli-tr:train has pairs"),
+        ("{source: 'sample:en', columns: [q, a]}", "columns is for files and hub data sets; sample:en has its own"),
     ],
 )
 def test_a_key_that_would_do_nothing_is_refused(source, message):

@@ -218,6 +218,43 @@ def test_data_that_fills_no_batch_is_refused_before_a_model_is_loaded(short, set
         run_recipe(short(setting, "model.name=never/loaded"))
 
 
+def test_a_resumed_run_must_learn_from_what_it_was_begun_with(short, tmp_path):
+    rows = [f"nurse {i},carer {i}" for i in range(80)]
+    (tmp_path / "own.csv").write_text("\n".join(["anchor,positive", *rows]) + "\n")
+    (tmp_path / "more.csv").write_text(
+        "\n".join(["anchor,positive", *(f"cook {i},chef {i}" for i in range(40))]) + "\n"
+    )
+    more = f"{{source: {tmp_path / 'more.csv'}, name: more, optional: true}}"
+    settings = f"data.train=[{{source: {tmp_path / 'own.csv'}, name: own}}, {more}]", "training.save_every=2"
+    run_recipe(short(*settings))
+    report = run_recipe(short(*settings, "training.max_steps=4"), resume=True)
+    assert report["training"]["resumed_at"] == 2
+    (tmp_path / "own.csv").write_text("\n".join(["anchor,positive", *rows[::-1]]) + "\n")
+    with pytest.raises(
+        ConfigError, match=r"data set 'own' is another than the run .* was begun with \(80 rows of it\)"
+    ):
+        run_recipe(short(*settings, "training.max_steps=5"), resume=True)
+    (tmp_path / "own.csv").write_text("\n".join(["anchor,positive", *rows]) + "\n")
+    (tmp_path / "more.csv").unlink()
+    with pytest.raises(ConfigError, match="data set 'more' is another"):
+        run_recipe(short(*settings, "training.max_steps=5"), resume=True)
+
+
+def test_what_is_not_at_hand_is_told_and_not_claimed(short, monkeypatch):
+    monkeypatch.delenv("TUTELAGE_DATA", raising=False)
+    said = []
+    recipe = short(
+        "data.train=['sample:en', {source: 'esco:zh', optional: true}]", "evaluate.optional=['talentclef:zh']",
+        "training.max_steps=1",
+    )  # fmt: skip
+    report = run_recipe(recipe, say=said.append)
+    assert report["absent"] == ["esco:zh", "talentclef:zh"]
+    assert "not at hand, and left out: 'esco:zh'" in said
+    card = (recipe.output / "model" / "README.md").read_text(encoding="utf-8")
+    assert "- zh" not in card
+    assert "ESCO classification" not in card
+
+
 def test_resume_without_a_checkpoint_says_what_to_do(short):
     with pytest.raises(ConfigError, match=r"no checkpoint in .* Set training.save_every"):
         run_recipe(short(), resume=True)

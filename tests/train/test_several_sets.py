@@ -1,10 +1,13 @@
 """Several sets in one run: each with its own batch size, temperature, margin, prompts and share of the batches."""
 
+import numpy as np
 import pytest
 import torch
 from datasets import DatasetDict
 
+from tutelage.encode.encoder import encode
 from tutelage.errors import ConfigError
+from tutelage.records.texts import text_ids
 from tutelage.train import build
 from tutelage.train.arguments import mixing, training_arguments
 from tutelage.train.recipe import load_recipe
@@ -52,7 +55,9 @@ def test_a_run_of_two_sets_logs_the_guides_rate_in_each(recipe) -> None:
     assert [{key for key in entry if key.startswith("drop_guide_")} for entry in logs] == [
         {"drop_guide_sample:en"}, {"drop_guide_sample:de"},
     ] * 3  # fmt: skip
-    assert all(entry["drop_guide"] in entry.values() for entry in logs)
+    own = [entry[f"drop_guide_sample:{language}"] for entry, language in zip(logs, ["en", "de"] * 3, strict=True)]
+    assert [entry["drop_guide"] for entry in logs] == own
+    assert len(set(own)) > 1
 
 
 def test_a_set_alone_has_its_own_batch_size_too(recipe) -> None:
@@ -87,6 +92,11 @@ def test_weights_are_handed_on_in_the_order_of_the_sets(recipe) -> None:
     assert mixing(given, ["sample:de", "verdicts"]).keywords == {"weights": [1, 2]}
 
 
+def test_a_weight_that_decides_nothing_is_refused(recipe) -> None:
+    with pytest.raises(ConfigError, match=r"'sample:en' has a weight, and sampling\.mix is proportional"):
+        recipe(two("weight: 3"))
+
+
 def test_a_set_without_a_weight_is_refused_where_weights_decide(recipe) -> None:
     with pytest.raises(ConfigError, match=r"mix is weights, and 'sample:de' has none\. Set its weight in data\.train"):
         recipe(two("weight: 3"), "sampling.mix=weights")
@@ -101,13 +111,18 @@ def test_prompts_reach_the_encoder_and_not_the_guide(recipe, tmp_path) -> None:
     model = load_model(given.model.name, device="cpu")
     args = training_arguments(given, tmp_path, list(train), quiet=True)
     assert args.prompts == {"sample:en": {"anchor": "title: "}}
+    store = build.guide_store(given, build.texts_of(train), tmp_path / "guide", overwrite=False)
+    assert store is not None
     trainer = GuidedTrainer(
-        model=model, args=args, train_dataset=train, loss=build.guided_losses(given, model, None, train)
+        model=model, args=args, train_dataset=train, loss=build.guided_losses(given, model, store, train)
     )
     prompted, plain = [batch for batch, _ in zip(trainer.get_train_dataloader(), range(2), strict=False)]
     written = [model.tokenizer.decode(batch["anchor_input_ids"][0]) for batch in (prompted, plain)]
     assert "t i t l e" in written[0].replace("#", "").replace("  ", " ") or "title" in written[0].replace(" ", "")
     assert "title:" not in written[1].replace(" ", "")
+    text = next(iter(train["sample:en"]["anchor"]))
+    unprompted = encode(model, [text])[0]
+    np.testing.assert_allclose(store.vectors(text_ids([text]))[0].numpy(), unprompted, atol=1e-3)  # float16
 
 
 def test_a_run_with_layers_cut_off_saves_the_smaller_model(recipe) -> None:

@@ -60,6 +60,13 @@ def test_a_run_ends_there_and_a_resumed_one_too(tiny, tmp_path) -> None:
     for name, value in found.items():
         torch.testing.assert_close(value, (start[name] + end[name]) / 2)
     assert report["recipe"]["training"]["wise_ft_alpha"] == 0.5
+    evaluated = recipe("evaluated", "training.wise_ft_alpha=0.5", "training.evaluate_every=4")
+    report = run_recipe(evaluated)
+    (last,) = [row for row in report["history"] if row["step"] == 4]
+    card = (evaluated.output / "model" / "README.md").read_text(encoding="utf-8")
+    log = card.partition("### Training Logs")[2].partition("###")[0]
+    assert f"{last['sample-heldout:en ndcg@200']:.4f}" in log, "the weights of step 4, not those between"
+    assert f"{report['after']['sample-heldout:en']['ndcg@200']:.4f}" not in log
 
     for gone in ("checkpoints/checkpoint-4/trainer_state.json", "report.json"):
         (half.output / gone).unlink()

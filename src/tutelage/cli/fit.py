@@ -87,7 +87,9 @@ def _run(source: str, overrides: list[str], folder: Path | None, overwrite: bool
     out.print(before_after_table(report))
     steps, spent = report["training"]["steps"], report["seconds"]
     out.print()
-    out.print(f"{steps} steps in {spent['train']:.0f} s; {sum(spent.values()):.0f} s in all.")
+    begun = report["training"].get("resumed_at")
+    of_these = f", those after step {begun}" if begun else ""
+    out.print(f"{steps} steps{of_these} in {spent['train']:.0f} s; {sum(spent.values()):.0f} s in all.")
     out.print(f"Model: {recipe.output / MODEL}   Report: {recipe.output / REPORT}", soft_wrap=True)
 
 
@@ -126,7 +128,7 @@ def recipe_check(recipe: RecipeSource, sets: Sets = None, data: DataFolder = Non
     if as_json:
         return print_json({"recipe": loaded.model_dump(mode="json"), "pairs": count, "sets": names})
     print(loaded.to_yaml(), end="")
-    for line in told(found.left_out, queries_seen(found.train, found.sets)):
+    for line in told(found.left_out, queries_seen(found.train, found.sets), found.absent):
         err.print(line, soft_wrap=True)
     err.print(f"ok: {count} training pairs; sets: {', '.join(names)}")
 

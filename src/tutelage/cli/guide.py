@@ -87,7 +87,8 @@ def mine(
     """Mine hard negatives.
 
     Never a text of the anchor's own concept. The file is a source for a recipe: name it in data.train with
-    columns [anchor, positive, negative]. Concepts come along; sampling.sampler=no_duplicates uses every triplet.
+    columns [anchor, positive, negative]. Concepts come along; sampling.sampler=no_duplicates uses every triplet that
+    finds room in a full batch.
     """
     from tutelage.guide.mining import MiningRules
     from tutelage.records.data_folder import data_folder

@@ -55,7 +55,9 @@ def section(report: Report, recipe: str) -> str:
 def attributions(report: Report) -> list[str]:
     """What is owed to the data that a run learned from or was judged by."""
     judged = [name for kind in ("after", "triplets", "general", "gender") for name in report.get(kind) or {}]
-    used = " ".join([*judged, *(source["source"] for source in report["recipe"]["data"]["train"])])
+    learned = [source["source"] for source in report["recipe"]["data"]["train"]]
+    at_hand = [source for source in learned if source not in (report.get("absent") or ())]
+    used = " ".join([*judged, *at_hand, *(report.get("origins") or {}).values()])
     return [attribution for source, attribution in ATTRIBUTIONS.items() if source in used]
 
 

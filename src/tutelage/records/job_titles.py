@@ -17,14 +17,14 @@ from datasets import Dataset
 from tutelage import __version__
 from tutelage.errors import ConfigError, DataError
 from tutelage.records import taxonomy
-from tutelage.records.attributions import ATTRIBUTIONS, TERMS
+from tutelage.records.attributions import ATTRIBUTIONS, MANIFEST, TERMS
 from tutelage.records.concepts import Concept, labels_of, with_groups
 from tutelage.records.data_folder import REDRAWN, talentclef_files
 from tutelage.records.esco import read_esco
 from tutelage.records.pairs import CONCEPT, GROUP, concept_pairs
 from tutelage.records.talentclef import read_talentclef_pairs
 
-MIX, MANIFEST = "mix", "manifest.json"
+MIX = "mix"
 RULE = (
     "distinct labels of an occupation (preferred and other), at most max_pairs distinct unordered pairs of them at "
     "random, in a random order inside the pair, sorted by ISCO group; mix: only pairs of labels in two languages"

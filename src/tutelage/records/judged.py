@@ -42,13 +42,16 @@ def retrieval_set(
     a folder or zip           ``queries``, ``corpus_elements``, ``qrels.tsv``
     ========================  ================================================================
 
-    Held-out concepts are those that a split with this ``share`` and ``seed`` keeps from training.
+    Held-out concepts are those that a split with this ``share`` and ``seed`` keeps from training; a share of 0 leaves
+    such sets nothing.
 
     Raises:
         ConfigError, DataError: nothing of that name; a fault in its files.
     """
     kind, _, language = name.partition(":")
     taxonomy, _, use = kind.rpartition("-")
+    if hides(name) and not share:
+        raise ConfigError(f"'{name}': no concept is held out for it (data.held_out is 0). Leave the set out.")
 
     def held_out(languages: str) -> list[Label]:
         return split_by_concept(labels(f"{taxonomy}:{languages}", folder), share, seed)[1]

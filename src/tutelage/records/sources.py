@@ -43,6 +43,15 @@ def label_source(name: str) -> str:
     return f"{taxonomy}:{languages}"
 
 
+def by_name(name: str) -> bool:
+    """Whether a source of training pairs is known by its name, columns and all; else it is a file or a hub data set.
+
+    >>> by_name("tquad:train"), by_name("pairs.csv")
+    (True, False)
+    """
+    return name.partition(":")[0] in (*TURKISH, "talentclef") or bool(label_source(name))
+
+
 def across_languages(name: str) -> bool:
     """Whether a source of training pairs takes labels of different languages only."""
     return name.partition(":")[0].endswith(ACROSS)

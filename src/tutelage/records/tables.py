@@ -53,11 +53,19 @@ def decode(raw: bytes, where: str) -> str:
 def is_missing(source: str | Path) -> bool:
     """Whether a name can only be that of a file, and there is none.
 
-    >>> is_missing("no/such/table.csv"), is_missing("owner/dataset")
+    >>> is_missing("no/such/table.csv.gz"), is_missing("owner/corpus-v1.0")
     (True, False)
     """
     path = Path(source)
-    return not path.is_file() and (bool(path.suffix) or path.is_absolute())
+    named = Path(path.name.removesuffix(".gz")).suffix.lower() in (
+        ".txt",
+        ".jsonl",
+        ".ndjson",
+        ".csv",
+        ".tsv",
+        ".parquet",
+    )
+    return not path.is_file() and (named or path.is_absolute())
 
 
 def read_rows(source: str | Path) -> tuple[str, Iterator[tuple[int, Row]]]:

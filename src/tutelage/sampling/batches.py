@@ -23,31 +23,43 @@ CONCEPT_MARK = "\x00concept\x00"
 def first_fit(
     ids: Int64[np.ndarray, "rows columns"], order: Int64[np.ndarray, " picked"], batch_size: int
 ) -> list[list[int]]:
-    """Each row of ``order`` in the first batch with room after the last one that holds any of the row's ids.
+    """Each row of ``order`` in the first batch that has room and holds none of the row's ids.
 
-    Rows of one id thus stand in ascending batches; nothing is lost and nothing repeated. One pass, no rescans.
+    Nothing is lost and nothing repeated, and early batches fill up: the rows of a text that stands in many wait in the
+    last ones.
 
     >>> first_fit(np.array([[1, 2], [1, 3], [4, 5]]), np.arange(3), batch_size=2)
     [[0, 2], [1]]
     """
     batches: list[list[int]] = []
-    free: dict[int, int] = {}  # id -> first batch after the last one that holds it
+    held: list[set[int]] = []  # the ids of each batch that has room
     room: list[int] = []  # batch -> a batch at or after it that may have room, found by path halving
+    free: dict[int, int] = {}  # id -> no batch before this one has room and lacks the id
 
-    for row in order.tolist():
-        keys = ids[row].tolist()
-        at = max(free.get(key, 0) for key in keys)
+    def with_room(at: int) -> int:
         while at < len(room) and room[at] != at:
             room[at] = room[room[at]] if room[at] < len(room) else room[at]
             at = room[at]
-        while at >= len(batches):
+        return at
+
+    for row in order.tolist():
+        keys = ids[row].tolist()
+        at = with_room(max(free.get(key, 0) for key in keys))
+        while at < len(batches) and not held[at].isdisjoint(keys):
+            at = with_room(at + 1)
+        if at == len(batches):
             batches.append([])
-            room.append(len(room))
+            held.append(set())
+            room.append(at)
         batches[at].append(row)
+        held[at].update(keys)
         if len(batches[at]) == batch_size:
-            room[at] = at + 1
+            room[at], held[at] = at + 1, set()
         for key in keys:
-            free[key] = at + 1
+            lacks = with_room(free.get(key, 0))
+            while lacks < len(batches) and key in held[lacks]:
+                lacks = with_room(lacks + 1)
+            free[key] = lacks
     return batches
 
 

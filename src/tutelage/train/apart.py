@@ -66,15 +66,18 @@ def queries_seen(train: Sets, sets: Iterable[RetrievalSet]) -> Seen:
     return {name: sum(text in learned for text in queries) for name, queries in asked.items()}
 
 
-def told(left_out: LeftOut, seen: Seen) -> list[str]:
-    """One line for each data set that lost rows, and for each retrieval set with queries that training sees.
+def told(left_out: LeftOut, seen: Seen, absent: Iterable[str] = ()) -> list[str]:
+    """One line for each optional source or set without data, for each data set that lost rows, and for each retrieval
+    set with queries that training sees.
 
-    >>> for line in told({"tquad:train": 1}, {"talentclef:en": 73, "sample-heldout:en": 0}): print(line)
+    >>> for line in told({"tquad:train": 1}, {"talentclef:en": 73, "sample-heldout:en": 0}, ["esco:zh"]): print(line)
+    not at hand, and left out: 'esco:zh'
     left out of 'tquad:train': 1 row that holds a text of a set to judge by
     also in training: 73 of the queries of 'talentclef:en'
     """
     rows = {name: f"{lost} rows that hold" if lost > 1 else f"{lost} row that holds" for name, lost in left_out.items()}
     return [
+        *(f"not at hand, and left out: '{name}'" for name in absent),
         *(f"left out of '{name}': {what} a text of a set to judge by" for name, what in rows.items()),
         *(f"also in training: {count} of the queries of '{name}'" for name, count in seen.items() if count),
     ]

@@ -32,7 +32,7 @@ class Seal(TrainerCallback):
 
 def whole(folder: Path) -> list[Path]:
     """The whole checkpoints in a folder, the latest last."""
-    return sorted(filter(_is_whole, folder.glob(PATTERN)), key=_step)
+    return sorted(filter(_is_whole, folder.glob(PATTERN)), key=step_of)
 
 
 def resumable(checkpoint: Path) -> bool:
@@ -64,5 +64,6 @@ def _sizes(checkpoint: Path) -> dict[str, int]:
     return {str(path.relative_to(checkpoint)): path.stat().st_size for path in files}
 
 
-def _step(checkpoint: Path) -> int:
+def step_of(checkpoint: Path) -> int:
+    """The step that a checkpoint is of."""
     return int(checkpoint.name.rpartition("-")[2])

@@ -1,7 +1,8 @@
 """What a model's card is told of its training: each data set by its name, the languages, what was logged before."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,15 @@ def languages(named: Iterable[str]) -> list[str]:
         elif kind in sources.TURKISH:
             found.add("tr")
     return sorted(found)
+
+
+@contextmanager
+def log_as_it_is(model: SentenceTransformer) -> Iterator[None]:
+    """The card's training log stays as it is inside: weights put in place of the last ones are of none of its steps."""
+    card = model.model_card_data
+    lines = [dict(line) for line in card.training_logs]
+    yield
+    card.training_logs = lines
 
 
 def recall_log(model: SentenceTransformer, checkpoint: Path) -> None:

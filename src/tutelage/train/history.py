@@ -5,10 +5,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sentence_transformers import SentenceTransformerTrainer
 from transformers import TrainerCallback
 
 from tutelage.evaluate.report import write_text
 from tutelage.evaluate.retrieval import key_name
+from tutelage.train import checkpoints
+from tutelage.train.apart import LeftOut
 
 FILE = "history.csv"
 EVALUATION = "eval_"  # transformers puts it before what was measured during training
@@ -62,3 +65,17 @@ class _Lines(list[str]):
     """Lines as they are written."""
 
     write = list.append
+
+
+def summary(trainer: SentenceTransformerTrainer, guarded: dict[str, Any] | None, left_out: LeftOut) -> dict[str, Any]:
+    """Steps, the one whose checkpoint was kept in place of the last (if any), and what was logged on the way."""
+    best = trainer.state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
+    replaced = guarded is not None and guarded["step"] is not None  # the guard has the last word
+    return {
+        "steps": trainer.state.global_step,
+        "precision": {"bf16": "bf16", "fp16": "fp16"}.get(trainer.accelerator.mixed_precision, "fp32"),
+        "best_step": checkpoints.step_of(Path(best)) if best and not replaced else None,
+        **({"guard": guarded} if guarded else {}),
+        **({"left_out": left_out} if left_out else {}),
+        "log": [entry for entry in trainer.state.log_history if "loss" in entry],
+    }

@@ -23,13 +23,13 @@ from tutelage.guide.mining import MiningRules, mine
 from tutelage.losses.masks import IdIndex
 from tutelage.losses.rules import Listed, Match
 from tutelage.records import sources, taxonomy
+from tutelage.records.attributions import METADATA, origins
 from tutelage.records.pairs import CONCEPT, IDENTITY_COLUMNS
 from tutelage.records.texts import text_ids
+from tutelage.records.verdicts import read_all
 from tutelage.train import build
 from tutelage.train.recipe import DataRecipe, TrainSource, load_recipe, shipped
 from tutelage.train.run import GUIDE, prepare
-
-METADATA = b"tutelage"
 
 
 class Finder(NamedTuple):
@@ -54,7 +54,8 @@ def mine_triplets(
     """Write the triplets of a source, ready to be a source themselves (columns anchor, positive, negative).
 
     Each data set is mined by itself: anchors against its positives. A negative never has its anchor's text, nor a
-    concept that the anchor stands under anywhere in the data. Concept, group and language of the pair stand beside it.
+    concept that the anchor stands under anywhere in the data, nor was it judged beside it (``data.verdicts``). Concept,
+    group and language of the pair stand beside it.
 
     Args:
         source: a recipe (a .yaml file or a shipped name), or one source of pairs: a table, esco:en ...
@@ -76,12 +77,15 @@ def mine_triplets(
         raise ConfigError(f"{out}: the source itself. Choose another file to write.")
     train, data, finder = _opened(source, folder, model, list(overrides), progress)
     concepts = _concepts(train, data, folder)
-    tables = [_triplets(name, rows, concepts, finder, rules) for name, rows in train.items()]
+    kin = _kin(concepts, data)
+    tables = [_triplets(name, rows, concepts, kin, finder, rules) for name, rows in train.items()]
     triplets = pa.concat_tables(tables)
     if not len(triplets):
         raise DataError(f"{source}: no negative passed the filters. Widen the range or lower the margin.")
+    learned = [each.source for each in data.train]
     about = {
         "source": source,
+        "sources": [*learned, *origins(learned).values()],
         "model": finder.name,
         "fingerprint": fp.short(finder.fingerprint),
         "settings": asdict(rules),
@@ -139,8 +143,24 @@ def _concepts(train: build.Sets, data: DataRecipe, folder: Path | None) -> dict[
     return concepts
 
 
-def _triplets(name: str, rows: Dataset, concepts: dict[str, set[str]], finder: Finder, rules: MiningRules) -> pa.Table:
-    """The triplets of one data set."""
+def _kin(concepts: dict[str, set[str]], data: DataRecipe) -> dict[str, set[str]]:
+    """The concepts, and each judged pair as one of its own: whatever the verdict, the two are no negatives."""
+    kin = {text: set(named) for text, named in concepts.items()}
+    for number, verdict in enumerate(read_all(data.verdicts)):
+        for text in verdict[:2]:
+            kin.setdefault(text, set()).add(f"\x00verdict {number}")
+    return kin
+
+
+def _triplets(
+    name: str,
+    rows: Dataset,
+    concepts: dict[str, set[str]],
+    kin: dict[str, set[str]],
+    finder: Finder,
+    rules: MiningRules,
+) -> pa.Table:
+    """The triplets of one data set; texts that are of one ``kin`` are no negatives of each other."""
     anchors, corpus = list(dict.fromkeys(rows["anchor"])), list(dict.fromkeys(rows["positive"]))
     query_of, place_of = ({text: i for i, text in enumerate(texts)} for texts in (anchors, corpus))
     first: dict[tuple[int, int], int] = {}  # pair -> the row that it is first met in
@@ -148,7 +168,7 @@ def _triplets(name: str, rows: Dataset, concepts: dict[str, set[str]], finder: F
         first.setdefault((query_of[anchor], place_of[positive]), row)
     pairs = torch.tensor(list(first))
     queries, documents = finder.embed(anchors), finder.embed(corpus)
-    forbidden = _forbidden(anchors, corpus, concepts, queries.device)
+    forbidden = _forbidden(anchors, corpus, kin, queries.device)
     mined = mine(queries, documents, pairs.to(queries.device), rules, forbidden, finder.guide_dims)
     pair, negative = (each.cpu() for each in (mined.pair, mined.negative))
     chosen = rows.select(list(first.values())).select(pair.tolist())

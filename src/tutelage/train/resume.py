@@ -1,10 +1,16 @@
 """Where a run goes on from: its last whole checkpoint, if it is the same run."""
 
 import json
+from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
 
 from tutelage.errors import ConfigError
 from tutelage.records.judged import hides
+from tutelage.records.texts import text_ids
 from tutelage.train import build, checkpoints
 from tutelage.train.apart import is_apart
 from tutelage.train.recipe import Recipe, load_recipe
@@ -22,7 +28,10 @@ CONTINUABLE = {
 }
 
 
-def resumed(recipe: Recipe, begun: Path) -> tuple[Recipe, Path]:
+DATA = "data.json"  # beside the recipe that a run was begun with: what it learns from
+
+
+def resumed(recipe: Recipe, begun: Path, train: Mapping[str, Dataset]) -> tuple[Recipe, Path]:
     """The recipe to go on with, and the last whole checkpoint of it; one that was cut off meanwhile is passed over.
 
     The precision that ``auto`` was settled to stays: measured anew, it might be another.
@@ -30,9 +39,10 @@ def resumed(recipe: Recipe, begun: Path) -> tuple[Recipe, Path]:
     Args:
         recipe: to go on with.
         begun: the file of the recipe that the run was begun with, its precision settled.
+        train: the training sets, to be compared with what `about` told of them when the run was begun.
 
     Raises:
-        ConfigError: there is no such checkpoint, or it is another recipe's.
+        ConfigError: there is no such checkpoint, or it is another recipe's or other data's.
     """
     folder = recipe.output / build.CHECKPOINTS
     whole = checkpoints.whole(folder)
@@ -53,7 +63,28 @@ def resumed(recipe: Recipe, begun: Path) -> tuple[Recipe, Path]:
             f"--resume: {changed[0][0]} differs from the run that was begun in {recipe.output}. "
             "Give the same recipe, or --overwrite without --resume."
         )
+    told, now = begun.with_name(DATA), about(train)
+    held = json.loads(told.read_text(encoding="utf-8")) if told.is_file() else now
+    if other := [name for name in {**held, **now} if held.get(name) != now.get(name)]:
+        what = f"{held[other[0]]['rows']:,} rows of it" if other[0] in held else "no such set"
+        raise ConfigError(
+            f"--resume: the data set '{other[0]}' is another than the run in {recipe.output} was begun with ({what}). "
+            "Give the same data, or --overwrite without --resume."
+        )
     return recipe, whole[-1]
+
+
+def about(train: Mapping[str, Dataset]) -> dict[str, dict[str, Any]]:
+    """Rows of each training set, and a digest of all that stands in them, in their order."""
+    return {name: {"rows": len(rows), "digest": _digest(rows)} for name, rows in train.items()}
+
+
+def _digest(rows: Dataset) -> str:
+    whole = sha256()
+    for column in rows.column_names:
+        whole.update(column.encode())
+        whole.update(text_ids(str(each) for each in rows[column]).tobytes())
+    return whole.hexdigest()[:16]
 
 
 def _essence(recipe: Recipe) -> dict[str, str]:

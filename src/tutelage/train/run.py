@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,16 +23,17 @@ from tutelage.export.hub import push
 from tutelage.guide.fingerprint import short
 from tutelage.guide.sources import refuse_absent
 from tutelage.guide.store import GuideStore
+from tutelage.records.attributions import origins
 from tutelage.records.retrieval import RetrievalSet
 from tutelage.train import build, checkpoints, history
 from tutelage.train.apart import LeftOut, keep_apart, queries_seen, told
 from tutelage.train.arguments import refuse_unmatched, training_arguments
-from tutelage.train.describe import describe_data, recall_log
+from tutelage.train.describe import describe_data, log_as_it_is, recall_log
 from tutelage.train.guard import KEPT, ForgettingGuard, outcome
 from tutelage.train.history import HistoryFile
 from tutelage.train.judges import Judges
 from tutelage.train.recipe import Recipe
-from tutelage.train.resume import resumed
+from tutelage.train.resume import DATA, about, resumed
 from tutelage.train.trainer import GuidedTrainer
 from tutelage.train.wise_ft import interpolate, weights_of
 
@@ -71,11 +72,11 @@ def run_recipe(
         ConfigError: at the very end, the hub does not take the model; all of the run is kept.
     """
     output = recipe.output
-    sets, train, checks, left_out = prepare(recipe, folder, overwrite=overwrite or resume)
+    sets, train, checks, left_out, absent = prepare(recipe, folder, overwrite=overwrite or resume)
     seen = queries_seen(train, sets)
-    for line in told(left_out, seen):
+    for line in told(left_out, seen, absent):
         say(line)
-    recipe, checkpoint = resumed(recipe, output / RECIPE) if resume else (recipe, None)
+    recipe, checkpoint = resumed(recipe, output / RECIPE, train) if resume else (recipe, None)
     recipe = recipe.in_precision(settle(recipe.training.precision, accelerator()))
     arguments = training_arguments(recipe, output, list(train), quiet=quiet)
     seconds: dict[str, float] = {}
@@ -106,7 +107,7 @@ def run_recipe(
         evaluator=judges.evaluators if recipe.training.evaluate_every else None,
         callbacks=[HistoryFile(output / history.FILE), checkpoints.Seal()],
     )
-    describe_data(model, train, recipe.data.sets, losses)
+    describe_data(model, train, {name: source for name, source in recipe.data.sets.items() if name in train}, losses)
     if recipe.training.push_to_hub:
         model.model_card_data.set_model_id(recipe.training.push_to_hub)
     if checkpoint:
@@ -116,6 +117,7 @@ def run_recipe(
         _remove_run(output)
     checkpoints.remove_broken(output / build.CHECKPOINTS)
     output.mkdir(parents=True, exist_ok=True)
+    write_json(output / DATA, about(train))
     write_text(output / RECIPE, recipe.to_yaml())
     guard = None
     if recipe.training.guard:
@@ -134,7 +136,9 @@ def run_recipe(
     if guarded:
         say(outcome(guarded))
     say("evaluation after")
-    with _timed(seconds, "evaluate_after"):
+    training = history.summary(trainer, guarded, left_out)
+    last = alpha == 1 and not guarded and training["best_step"] is None
+    with _timed(seconds, "evaluate_after"), nullcontext() if last else log_as_it_is(model):
         after = judges.judge(model, epoch=round(trainer.state.epoch or 0), step=trainer.state.global_step)
         evidence = judges.evidence(before, after)
     for line in warnings_of(evidence.get("general", {})):
@@ -147,7 +151,9 @@ def run_recipe(
         "judged": judges.sizes,
         "queries_seen": seen,
         **({"guide": _guide(recipe, store)} if store else {}),
-        "training": _training(trainer, guarded, left_out),
+        **({"absent": absent} if absent else {}),
+        "origins": origins(source.source for source in recipe.data.train if source.source not in absent),
+        "training": training | ({"resumed_at": checkpoints.step_of(checkpoint)} if checkpoint else {}),
         "history": history.evaluations(
             trainer.state.log_history, [each.name for each in sets], recipe.evaluate.measured
         ),
@@ -164,12 +170,17 @@ def run_recipe(
 
 
 class Prepared(NamedTuple):
-    """What a recipe names, read and checked; ``left_out``: how many rows stayed out of which training set."""
+    """What a recipe names, read and checked.
+
+    ``left_out``: how many rows stayed out of which training set. ``absent``: optional sources and sets whose data is
+    not at hand.
+    """
 
     sets: list[RetrievalSet]
     train: build.Sets
     checks: Checks
     left_out: LeftOut
+    absent: list[str]
 
 
 def prepare(recipe: Recipe, folder: Path | None, *, overwrite: bool = False) -> Prepared:
@@ -195,7 +206,9 @@ def prepare(recipe: Recipe, folder: Path | None, *, overwrite: bool = False) -> 
     train = build.training_data(recipe.data, folder, sets)
     train, left_out = keep_apart(train, sets, checks)
     build.refuse_empty_epoch(recipe, train)
-    return Prepared(sets, train, checks, left_out)
+    absent = [source.source for name, source in recipe.data.sets.items() if name not in train]
+    absent += [name for name in recipe.evaluate.optional if name not in {each.name for each in sets}]
+    return Prepared(sets, train, checks, left_out, absent)
 
 
 def _remove_run(output: Path) -> None:
@@ -208,20 +221,6 @@ def _remove_run(output: Path) -> None:
 
 def _guide(recipe: Recipe, store: GuideStore) -> dict[str, Any]:
     return {"name": recipe.guide.name, "fingerprint": short(store.fingerprint), "texts": len(store)}
-
-
-def _training(trainer: GuidedTrainer, guarded: dict[str, Any] | None, left_out: LeftOut) -> dict[str, Any]:
-    """Steps, the one whose checkpoint was kept in place of the last (if any), and what was logged on the way."""
-    best = trainer.state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
-    replaced = guarded is not None and guarded["step"] is not None  # the guard has the last word
-    return {
-        "steps": trainer.state.global_step,
-        "precision": {"bf16": "bf16", "fp16": "fp16"}.get(trainer.accelerator.mixed_precision, "fp32"),
-        "best_step": int(best.rpartition("-")[2]) if best and not replaced else None,
-        **({"guard": guarded} if guarded else {}),
-        **({"left_out": left_out} if left_out else {}),
-        "log": [entry for entry in trainer.state.log_history if "loss" in entry],
-    }
 
 
 def _save_model(model: SentenceTransformer, path: Path, report: dict[str, Any], recipe: Recipe) -> None:

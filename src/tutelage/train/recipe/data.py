@@ -9,12 +9,13 @@ from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_v
 from tutelage.encode.models import MINILM
 from tutelage.guide.sources import Combine, is_model
 from tutelage.records.pairs import MAX_PAIRS
-from tutelage.records.sources import label_source
+from tutelage.records.sources import by_name, label_source
 from tutelage.records.splits import HELD_OUT_SHARE
 from tutelage.train.accepted import OWN
 from tutelage.train.recipe.record import Record, Share, checked
 
 # What a set's columns are called, whatever a file calls them.
+PAIR = ("anchor", "positive")
 COLUMN = re.compile(r"anchor|positive|negative(_[1-9]\d*)?")
 
 
@@ -79,7 +80,7 @@ class TrainSource(Record):
     # (.jsonl/.csv/.tsv/.parquet), a hub dataset
     source: str
     # Of a file: anchor, positive, then any negatives. Its columns concept, group and language are kept beside them.
-    columns: tuple[str, ...] = ("anchor", "positive")
+    columns: tuple[str, ...] = PAIR
     max_pairs: PositiveInt = MAX_PAIRS  # label pairs drawn from one concept
     forms_apart: bool = False  # a label such as Koch/Köchin counts as two
     name: str | None = None  # the set's, in logs and on the model card. Default: its source
@@ -114,6 +115,8 @@ class TrainSource(Record):
         given = {"forms_apart": self.forms_apart, "max_pairs": self.max_pairs != MAX_PAIRS}
         if not label_source(self.source) and (idle := [key for key, value in given.items() if value]):
             raise ValueError(f"{idle[0]} is for labels of a taxonomy; {self.source} has pairs. Leave it out")
+        if "columns" in self.model_fields_set and self.columns != PAIR and by_name(self.source):
+            raise ValueError(f"columns is for files and hub data sets; {self.source} has its own. Leave it out")
         return self
 
 

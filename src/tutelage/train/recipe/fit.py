@@ -23,7 +23,7 @@ class LossRecipe(Record):
     hardness_mode: HardnessMode | None = None  # whose logits rise with their similarity
     hardness_strength: float = Field(0.0, ge=0)  # how much: logits gain this times their similarity; 5-9 is usual
     drop_same_text: bool = True  # never push a text away from itself
-    drop_same_group: bool = True  # nor from one of its own group
+    drop_same_group: bool = True  # nor from one of its own group; a row's negatives have none
     dims: tuple[PositiveInt, ...] | None = None  # Matryoshka dimensions, weight 1 each
     group: Literal["concept", "group"] = "concept"  # what makes two texts kin: one ESCO concept, or one ISCO group
 
@@ -47,7 +47,7 @@ class TrainingRecipe(Record):
     """The optimiser's run."""
 
     epochs: PositiveFloat = 1.0  # passes over the data
-    max_steps: PositiveInt | None = None  # ends the run earlier
+    max_steps: PositiveInt | None = None  # how many, whatever the epochs say. Default: all of the epochs'
     learning_rate: PositiveFloat = 5e-5  # the highest, after the warm-up
     learning_rate_mapping: dict[str, PositiveFloat] = Field({})  # other rates: name's pattern -> rate
     warmup: Share = 0.05  # share of the steps

@@ -30,6 +30,8 @@ class Recipe(Record):
         unweighted = [name for name, source in self.data.sets.items() if source.weight is None]
         if self.sampling.mix == "weights" and unweighted:
             raise ValueError(f"sampling.mix is weights, and '{unweighted[0]}' has none. Set its weight in data.train")
+        if self.sampling.mix != "weights" and (idle := self.data.sets.keys() - unweighted):
+            raise ValueError(f"'{min(idle)}' has a weight, and sampling.mix is {self.sampling.mix}. Set it to weights")
         return self
 
     @model_validator(mode="after")
