@@ -226,4 +226,4 @@ def test_a_family_is_all_labels_of_an_isco_group(tmp_path):
 @pytest.mark.parametrize("name", ["sample-heldout:en", "sample-mix:en-de"])
 def test_a_set_of_held_out_concepts_needs_some(name):
     with pytest.raises(ConfigError, match=rf"'{name}': no concept is held out for it \(data\.held_out is 0\)\. Leave"):
-        judged.retrieval_set(name, share=0)
+        judged.retrieval_set(name, share=0.0)

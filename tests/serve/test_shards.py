@@ -275,6 +275,12 @@ def test_what_a_killed_run_left_is_gone_after_the_next(engine: Counting, titles:
     assert [path.name for path in (titles.parent / "out").iterdir()] == ["part-00001-of-00001.parquet"]
 
 
+def test_parts_of_two_counts_do_not_stand_in_one_folder(engine: Counting, titles: Path) -> None:
+    run(engine, titles, shard=Shard(1, 2))
+    with pytest.raises(CacheMismatch, match=r"holds part-00001-of-00002\.parquet, a part of another count"):
+        run(engine, titles)
+
+
 def test_a_shard_is_written_by_one_process_at_a_time(engine: Counting, titles: Path) -> None:
     (titles.parent / "out").mkdir()
     with (

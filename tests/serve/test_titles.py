@@ -52,7 +52,7 @@ def place(call, model, tmp_path):
     code, out, err = call("index", model, tmp_path / "labels.csv", tmp_path / "index")
     assert code == 0
     assert "4 labels, 2 concepts." in out
-    assert "Too few labels a concept to learn from: confidence will be the score itself.\n" in err
+    assert "confidence will be the score itself.\n" in err
     return tmp_path / "index"
 
 
@@ -332,3 +332,35 @@ def test_a_query_is_searched_for_in_its_canonical_form(call, place, model, monke
     )
     assert call("search", model, " Ko\u0308chin ", "--index", place)[0] == 0
     assert asked == ["K\u00f6chin"]
+
+
+def test_labels_of_one_code_are_one_concept_where_none_is_named(call, model, tmp_path):
+    (tmp_path / "own.csv").write_text("label,code,language\nnurse,n1,en\nPfleger,n1,de\nwelder,w1,en\n")
+    _, out, _ = call("index", model, tmp_path / "own.csv", tmp_path / "own")
+    assert "3 labels, 2 concepts." in out
+
+
+def test_an_index_finds_its_model_from_any_folder_or_says_how(call, place, model, tmp_path, monkeypatch):
+    (tmp_path / "t.csv").write_text("title\nnurse\n")
+    monkeypatch.chdir("/")
+    code, _, err = call("match", tmp_path / "t.csv", "--index", place, "--out", tmp_path / "m.csv")
+    assert code == 0
+    assert "it is the score itself, as the threshold is" in err
+    model.rename(tmp_path / "moved")
+    code, _, err = call("match", tmp_path / "t.csv", "--index", place, "--out", tmp_path / "m.csv")
+    assert (code, "which is not there now. Say where: --model." in err) == (2, True), err
+    assert (
+        call("match", tmp_path / "t.csv", "--index", place, "--out", tmp_path / "m.csv", "--model", tmp_path / "moved")[
+            0
+        ]
+        == 0
+    )
+
+
+def test_a_place_that_cannot_be_is_one_line(call, place, model, tmp_path):
+    (tmp_path / "file").touch()
+    code, _, err = call("index", model, tmp_path / "labels.csv", tmp_path / "file" / "index")
+    assert (code, err.strip().splitlines()[-1]) == (
+        2,
+        f"NotADirectoryError: {tmp_path / 'file' / 'index'}: Not a directory.",
+    )

@@ -1,10 +1,14 @@
 """No row to learn from holds a text that the run is judged by; what was left out is counted and told."""
 
+from pathlib import Path
+
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from datasets import Dataset
 from records.turkish_fixture import turkish_folder
 
+from tutelage.encode.models import MINILM
 from tutelage.errors import ConfigError
 from tutelage.evaluate.checks import Checks
 from tutelage.guide.mining import MiningRules
@@ -91,7 +95,7 @@ def test_questions_of_a_split_to_judge_by_are_not_learned_from(folder, where):
 
 
 def test_each_kind_of_set_keeps_its_texts_from_every_source(folder):
-    sources = [{"source": "cnli-tr:train", "columns": ["anchor", "positive", "negative"]}, "stsb-tr:train"]
+    sources = ["cnli-tr:train", "stsb-tr:train"]
     with pytest.raises(ConfigError, match="1 pairs make no batch of 2"):
         prepare(recipe(*sources, triplets=["cnli-tr:dev"], general=["stsb-tr:dev"]), folder)
     plain = prepare(recipe(*sources), folder)
@@ -126,3 +130,27 @@ def test_real_splits_share_sentences_which_are_left_out(data):
     found = prepare(recipe(*sources, **judged), data)
     assert found.left_out == {"tquad:train": 11, "stsb-tr:train": 72}
     assert counts(found) == {"cnli-tr:train": 831, "tquad:train": 5781, "stsb-tr:train": 1288}
+
+
+def test_of_a_set_of_ones_own_no_right_answer_is_taught(tmp_path, tiny):
+    """What docs/own_data.md shows, as it stands there."""
+    document = (Path(__file__).parents[2] / "docs" / "own_data.md").read_text(encoding="utf-8")
+    example = document.partition("```yaml\n")[2].partition("```")[0]
+    home = tmp_path / "devset"
+    home.mkdir()
+    (home / "queries").write_text("q_id\ttext\nq1\tNotebook PC\nq2\tnothing of it\n")
+    (home / "corpus_elements").write_text("c_id\ttext\nc7\tlaptop\nc8\tdesk phone\n")
+    (home / "qrels.tsv").write_text("q1\t0\tc7\t1\n")
+    rows = document.partition("```\n")[2].partition("```")[0]
+    more = "".join(f"word {i},other {i},d{i}\n" for i in range(64))
+    (tmp_path / "pairs.csv").write_text(f"{rows}laptop,notebook pc,c1\nnotebook pc,portable computer,c1\n{more}")
+    tree = yaml.safe_load(example) | {"output": str(tmp_path / "run"), "model": {"name": MINILM}}
+    tree["data"]["train"][0]["source"] = str(tmp_path / "pairs.csv")
+    tree["data"]["held_out"] = 0
+    tree["evaluate"]["sets"] = [f"{home}/"]
+    found = prepare(Recipe.model_validate(tree), None)
+    assert found.left_out == {"office": 2}, "the pair itself, in both directions"
+    kept = {(row["anchor"], row["positive"]) for row in found.train["office"]}
+    assert ("laptop computer", "laptop") in kept
+    assert ("notebook pc", "portable computer") in kept
+    assert [each.name for each in found.sets] == [str(home)], "a slash at the end makes no other set"

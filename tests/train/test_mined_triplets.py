@@ -2,6 +2,7 @@
 
 import json
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -144,14 +145,6 @@ def test_an_unknown_source_is_refused(tmp_path):
         mine_triplets("sample:xx", tmp_path / "t.parquet")
 
 
-def test_the_source_is_not_written_over(tmp_path):
-    path = tmp_path / "pairs.csv"
-    path.write_text("anchor,positive\nnurse,carer\n")
-    with pytest.raises(ConfigError, match=r"pairs\.csv: the source itself"):
-        mined(str(path), path)
-    assert path.read_text() == "anchor,positive\nnurse,carer\n"
-
-
 def test_a_negative_is_not_of_its_anchors_concept(sample, tmp_path):
     """Mined again from its own triplets, and audited: a hard negative stays allowed, and is of no concept there."""
     folder, (_, table), _ = sample
@@ -165,9 +158,9 @@ def test_a_negative_is_not_of_its_anchors_concept(sample, tmp_path):
 
 
 @pytest.mark.parametrize("said", ["never", "positive"])
-def test_what_a_person_judged_is_no_negative(guide, tmp_path, said):
-    settings = [*guide, "data.train=[{source: 'sample:en', max_pairs: 2}]"]
-    _, before = mined("demo_sample", tmp_path / "before.parquet", overrides=settings)
+def test_what_a_person_judged_is_no_negative(sample, tmp_path, said):
+    folder, (_, before), _ = sample
+    settings = [f"output={folder}/run"]
     pair = before["anchor"][0].as_py(), before["negative"][0].as_py()
     (tmp_path / "judged.csv").write_text(f"anchor,candidate,verdict\n{pair[0]},{pair[1]},{said}\n")
     verdicts = [*settings, f"data.verdicts=[{tmp_path / 'judged.csv'}]"]
@@ -179,3 +172,34 @@ def test_what_a_person_judged_is_no_negative(guide, tmp_path, said):
     assert pair in pairs(before)
     assert not pairs(after) & {pair, pair[::-1]}
     assert not any("verdict" in concept for concept in after["concept_negative"].to_pylist())
+
+
+def test_nothing_that_is_learned_from_is_written_over(guide, tmp_path):
+    pairs = "anchor,positive\n" + "".join(f"word {i},other {i}\n" for i in range(40))
+    (tmp_path / "own.parquet").write_bytes(b"")
+    pq.write_table(pa.table({"anchor": ["a", "b"], "positive": ["c", "d"]}), tmp_path / "own.parquet")
+    before = (tmp_path / "own.parquet").read_bytes()
+    (tmp_path / "more.csv").write_text(pairs)
+    settings = [*guide, f"data.train=[{tmp_path / 'own.parquet'}, {tmp_path / 'more.csv'}]", "sampling.batch_size=2"]
+    settings += ["sampling.sampler=no_duplicates"]
+    for source in ("demo_sample", str(tmp_path / "own.parquet")):
+        with pytest.raises(ConfigError, match=r"own\.parquet: is read to learn from"):
+            mine_triplets(source, tmp_path / "own.parquet", overrides=settings, progress=False)
+    assert (tmp_path / "own.parquet").read_bytes() == before
+    with pytest.raises(ConfigError, match=r"Name a file that ends in \.parquet"):
+        mine_triplets("demo_sample", tmp_path / "t.csv", overrides=settings, progress=False)
+
+
+def test_a_pair_is_one_in_both_directions_where_no_concept_says_so(tiny, tmp_path):
+    words = [f"{a} {b}" for a in "abcdef" for b in "uvwxyz"]
+    pairs = [*zip(words[::2], words[1::2], strict=True), *zip(words[1:-1:2], words[2::2], strict=True)]
+    (tmp_path / "own.csv").write_text("anchor,positive\n" + "".join(f"{a},{b}\n" for a, b in pairs))
+    tiny.save_pretrained(str(tmp_path / "start"))
+    rules = MiningRules(num_negatives=30, relative_margin=None)
+    mine_triplets(
+        str(tmp_path / "own.csv"), tmp_path / "t.parquet", model=str(tmp_path / "start"), rules=rules, progress=False
+    )
+    table = pq.read_table(tmp_path / "t.parquet")
+    found = set(zip(table["anchor"].to_pylist(), table["negative"].to_pylist(), strict=True))
+    assert found
+    assert not found & {pair[::way] for pair in pairs for way in (1, -1)}

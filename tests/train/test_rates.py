@@ -6,8 +6,9 @@ import torch
 from tutelage.encode.models import load_model
 from tutelage.errors import ConfigError
 from tutelage.train.arguments import refuse_unmatched
+from tutelage.train.place import MODEL
 from tutelage.train.recipe import load_recipe
-from tutelage.train.run import MODEL, run_recipe
+from tutelage.train.run import run_recipe
 
 
 @pytest.fixture

@@ -423,3 +423,18 @@ def test_the_recipes_of_the_systems_find_all_their_data(name, data):
 def test_a_key_that_would_do_nothing_is_refused(source, message):
     with pytest.raises(ConfigError, match=re.escape(message)):
         load_recipe("demo_sample", [f"data.train=[{source}]"])
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("data.train=pairs.jsonl", "data: 'train' is 'pairs.jsonl'. Wanted a list, as in [first, second]."),
+        ("evaluate.sets=a", "evaluate: 'sets' is 'a'. Wanted a list, as in [first, second]."),
+        ("output=", "recipe: 'output' is None. Wanted a path."),
+        ("model=foo", "recipe: 'model' is 'foo'. Wanted keys, as in {name: value}."),
+    ],
+)
+def test_what_was_wanted_is_said_in_yamls_words(given, said):
+    with pytest.raises(ConfigError) as refused:
+        load_recipe("demo_sample", [given])
+    assert said in str(refused.value)

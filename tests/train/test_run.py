@@ -3,6 +3,7 @@
 import csv
 import html
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -106,12 +107,12 @@ def test_the_report_names_the_worst_queries_and_maps_the_languages(short):
 
 
 def test_a_run_that_dies_leaves_no_report_and_no_model(short, monkeypatch):
-    from tutelage.train import run
+    from tutelage.train import place
 
     def fail(*args):
         raise RuntimeError("the power went")
 
-    monkeypatch.setattr(run, "complete_card", fail)
+    monkeypatch.setattr(place, "complete_card", fail)
     recipe = short()
     with pytest.raises(RuntimeError, match="the power went"):
         run_recipe(recipe)
@@ -225,10 +226,11 @@ def test_a_resumed_run_must_learn_from_what_it_was_begun_with(short, tmp_path):
         "\n".join(["anchor,positive", *(f"cook {i},chef {i}" for i in range(40))]) + "\n"
     )
     more = f"{{source: {tmp_path / 'more.csv'}, name: more, optional: true}}"
-    settings = f"data.train=[{{source: {tmp_path / 'own.csv'}, name: own}}, {more}]", "training.save_every=2"
+    sources = f"data.train=[{{source: {tmp_path / 'own.csv'}, name: own}}, {more}]"
+    settings = sources, "training.save_every=2", "sampling.sampler=no_duplicates"
     run_recipe(short(*settings))
     report = run_recipe(short(*settings, "training.max_steps=4"), resume=True)
-    assert report["training"]["resumed_at"] == 2
+    assert report["training"]["resumed_at"] == 3
     (tmp_path / "own.csv").write_text("\n".join(["anchor,positive", *rows[::-1]]) + "\n")
     with pytest.raises(
         ConfigError, match=r"data set 'own' is another than the run .* was begun with \(80 rows of it\)"
@@ -253,6 +255,52 @@ def test_what_is_not_at_hand_is_told_and_not_claimed(short, monkeypatch):
     card = (recipe.output / "model" / "README.md").read_text(encoding="utf-8")
     assert "- zh" not in card
     assert "ESCO classification" not in card
+
+
+def test_a_folder_of_somebodys_own_is_left_alone(short):
+    recipe = short()
+    (recipe.output / "model").mkdir(parents=True)
+    (recipe.output / "model" / "mine.txt").write_text("mine")
+    for overwrite in (False, True):
+        with pytest.raises(ConfigError, match="its 'model' is of no run of ours"):
+            run_recipe(recipe, overwrite=overwrite)
+    assert (recipe.output / "model" / "mine.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("key", ["model.name", "guide.name"])
+def test_a_model_is_not_replaced_by_what_is_made_of_it(short, key):
+    recipe = short("training.max_steps=1")
+    run_recipe(recipe)
+    with pytest.raises(ConfigError, match=rf"{key} is .*, in whose place the run will write its model"):
+        run_recipe(short(f"{key}={recipe.output / 'model'}"), overwrite=True)
+    assert SentenceTransformer(str(recipe.output / "model"), device="cpu")
+
+
+def test_rows_that_fit_into_no_batch_are_told(short, tmp_path):
+    rows = [*(f"what is {i},number {i}" for i in range(64)), *(f"how to {i},see the page" for i in range(40))]
+    (tmp_path / "own.csv").write_text("\n".join(["anchor,positive", *rows]) + "\n")
+    said = []
+    source = f"data.train=[{tmp_path / 'own.csv'}]"
+    run_recipe(short(source, "training.max_steps=1", "sampling.sampler=no_duplicates"), say=said.append)
+    assert f"of '{tmp_path / 'own.csv'}' 64 of 104 rows stand in an epoch's full batches, no text twice in one" in said
+
+
+def test_a_quiet_run_says_its_losses_and_prints_nothing(short, capsys):
+    said = []
+    run_recipe(short("training.evaluate_every=3"), say=said.append, quiet=True)
+    steps = [line for line in said if line.startswith("step ")]
+    assert [line.partition(":")[0] for line in steps] == [f"step {n} of 3" for n in (1, 2, 3, 3)]
+    assert re.fullmatch(r"step 1 of 3: loss \d+\.\d{4}", steps[0])
+    assert "sample-heldout" in steps[-1]
+    assert capsys.readouterr().out == ""
+
+
+def test_a_logger_that_is_not_there_is_refused_before_anything_is_written(short):
+    for name, said in (("foo", "'foo' is unknown"), ("comet_ml", "'comet_ml' is not installed")):
+        recipe = short(f"training.report_to=[{name}]")
+        with pytest.raises(ConfigError, match=rf"training\.report_to: {said}"):
+            run_recipe(recipe)
+        assert not recipe.output.exists()
 
 
 def test_resume_without_a_checkpoint_says_what_to_do(short):

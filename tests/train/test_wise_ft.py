@@ -65,8 +65,8 @@ def test_a_run_ends_there_and_a_resumed_one_too(tiny, tmp_path) -> None:
     (last,) = [row for row in report["history"] if row["step"] == 4]
     card = (evaluated.output / "model" / "README.md").read_text(encoding="utf-8")
     log = card.partition("### Training Logs")[2].partition("###")[0]
-    assert f"{last['sample-heldout:en ndcg@200']:.4f}" in log, "the weights of step 4, not those between"
-    assert f"{report['after']['sample-heldout:en']['ndcg@200']:.4f}" not in log
+    assert f"{last['sample-heldout:en map']:.4f}" in log, "the weights of step 4, not those between"
+    assert f"{report['after']['sample-heldout:en']['map']:.4f}" not in log
 
     for gone in ("checkpoints/checkpoint-4/trainer_state.json", "report.json"):
         (half.output / gone).unlink()

@@ -34,6 +34,11 @@ def _one_line_errors() -> Iterator[None]:
     except TutelageError as fault:
         print(f"{type(fault).__name__}: {' '.join(str(fault).split())}", file=sys.stderr)
         raise SystemExit(2) from None
+    except OSError as fault:
+        if fault.filename is None:  # not of a file that a user named
+            raise
+        print(f"{type(fault).__name__}: {fault.filename}: {fault.strerror}.", file=sys.stderr)
+        raise SystemExit(2) from None
     except SystemExit as leaving:
         if leaving.code == INTERRUPTED:
             print("Interrupted. A run with training.save_every goes on with --resume.", file=sys.stderr)

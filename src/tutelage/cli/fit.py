@@ -73,8 +73,9 @@ def train(
 
 
 def _run(source: str, overrides: list[str], folder: Path | None, overwrite: bool, resume: bool, as_json: bool) -> None:
+    from tutelage.train.place import MODEL
     from tutelage.train.recipe import load_recipe
-    from tutelage.train.run import MODEL, run_recipe
+    from tutelage.train.run import run_recipe
 
     recipe = load_recipe(source, overrides, sample=folder is None)
     quiet = as_json or not err.is_terminal

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 from rich.table import Table
 
-from tutelage.cli.shared import DataFolder, Json, app, console, err, example, out, print_json
+from tutelage.cli.shared import NO_DATA, DataFolder, Json, app, console, err, example, out, print_json
 from tutelage.errors import ConfigError
 
 
@@ -52,6 +52,7 @@ def evaluate(
     from tutelage.evaluate.report import SHOWN, metrics_table
     from tutelage.evaluate.sets import evaluate_sets, means_by_dim, split_of
     from tutelage.evaluate.trec import evaluate_run, missing_queries, read_run
+    from tutelage.records.data_folder import HOW_TO_GET_DATA
     from tutelage.records.judged import named_sets, retrieval_set
 
     for name in metric or []:
@@ -59,6 +60,8 @@ def evaluate(
     if (model is None) == (run is None):
         raise ConfigError("evaluate: wanted a model, or --run with a run file, and not both. Give one of them.")
     names, folder = named_sets(data or [])
+    if not data and folder is None:
+        err.print(f"{NO_DATA} {HOW_TO_GET_DATA}", soft_wrap=True)
     if run is not None and (len(names) != 1 or dim or output):
         raise ConfigError("evaluate: --run goes with one --data set, and without --dim and --out. Give no more.")
     sets = [retrieval_set(name, folder, **split_of(model)) for name in dict.fromkeys(names)]

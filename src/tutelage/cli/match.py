@@ -101,11 +101,15 @@ def index(
 ) -> None:
     """Build an index of labels to search and match in.
 
+    A table has a column label and, where it likes, concept (a URI), code, preferred (the text that the concept is shown
+    by), group (ISCO) and language. Labels of one concept share concept, or else code.
+
     Learns too how far a match is to be believed: from labels left out of a first index, some of them of concepts that
     it does not know. An index that is there already is replaced in one step; who reads it keeps the old one.
     """
     from tutelage.records.data_folder import HOW_TO_GET_DATA, data_folder
     from tutelage.serve.building import build_index
+    from tutelage.serve.calibration import FOLDS, LEAST_LABELS, LEAST_QUERIES
     from tutelage.serve.engine import load_engine
     from tutelage.serve.entries import entries
     from tutelage.serve.places import new_index
@@ -130,7 +134,11 @@ def index(
         table.add_row(language or "-", str(count))
     out.print(table)
     if built.reliability is None:
-        err.print("Too few labels a concept to learn from: confidence will be the score itself.", soft_wrap=True)
+        err.print(
+            f"Too few labels to learn from (wanted: {LEAST_QUERIES} to hold out, of {FOLDS} concepts of {LEAST_LABELS} "
+            "labels or more): confidence will be the score itself.",
+            soft_wrap=True,
+        )
     else:
         told = built.reliability
         out.print(
@@ -186,7 +194,15 @@ def match_titles(
         named = model or held.notes.get("model")
         if not named:
             raise ConfigError(f"index {place} does not say what model it was built with. Give --model.")
-        return Matcher(load_engine(named, engine), opened, threshold)
+        if model is None and Path(named).is_absolute() and not Path(named).is_dir():
+            raise ConfigError(f"index {place} was built with {named}, which is not there now. Say where: --model.")
+        found = Matcher(load_engine(named, engine), opened, threshold)
+        if not found.calibrated:
+            err.print(
+                "The index has too few labels to learn confidence from: it is the score itself, as the threshold is.",
+                soft_wrap=True,
+            )
+        return found
 
     summary = match_table(
         matcher, titles, output, column=column, k=k, languages=asked, groups=_listed(groups), progress=not as_json

@@ -178,8 +178,9 @@ def serve(
 def _training_pairs(run: Path, data: Path | None) -> list[tuple[str, str]]:
     """The pairs that a run was trained on, read as it read them."""
     from tutelage.records.data_folder import data_folder
+    from tutelage.train.place import RECIPE
     from tutelage.train.recipe import load_recipe
-    from tutelage.train.run import RECIPE, prepare
+    from tutelage.train.run import prepare
 
     sets = prepare(load_recipe(run / RECIPE), data_folder(data), overwrite=True).train
     return [pair for rows in sets.values() for pair in zip(rows["anchor"], rows["positive"], strict=True)]

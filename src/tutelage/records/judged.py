@@ -80,7 +80,7 @@ def retrieval_set(
             "esco-family:LANGUAGE, sample-mix:LANGUAGE-LANGUAGE, esco-mix:LANGUAGE-LANGUAGE, talentclef:LANGUAGE, "
             "tquad:SPLIT, mteb:TASK; a folder or zip holds queries, corpus_elements and qrels.tsv."
         )
-    return read_retrieval(name, name)
+    return read_retrieval(name, str(Path(name)))
 
 
 def triplet_set(name: str, folder: Path | None = None, columns: Sequence[str] = TRIPLET) -> TripletSet:

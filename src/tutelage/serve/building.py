@@ -53,7 +53,8 @@ def build_index(
     index = new_index(place, kind)
     vectors = engine.encode([entry.text for entry in entries], progress="labels" if progress else None)
     learned = calibrate(entries, vectors, threshold)
-    notes = {"model": model, "calibration": learned[0]._asdict() if learned else None}
+    named = str(Path(model).resolve()) if Path(model).is_dir() else model  # found again from any folder
+    notes = {"model": named, "calibration": learned[0]._asdict() if learned else None}
     index.build(entries, vectors, engine.fingerprint, notes)
     truncated = count_truncated(engine, [entry.text for entry in entries])
     return Built(index.stats(), learned[1] if learned else None, truncated)

@@ -17,8 +17,9 @@ def entries(name: str, folder: Path | None = None) -> list[Entry]:
     """Entries of ``sample:LANGUAGES`` (``sample``: English), ``esco:LANGUAGES``, a table or a text file.
 
     A table (CSV, TSV, JSONL, Parquet) has a column ``label`` and, where it likes, ``concept``, ``code``,
-    ``preferred``, ``group`` and ``language``. Without a concept every text is one; a concept's first label in a
-    language is its preferred one, where none is named. Entries of one text, concept and language stand once.
+    ``preferred``, ``group`` and ``language``. Labels of one concept share its URI, or, where there is none, its code;
+    with neither every text is a concept. ``preferred`` is the text that its concept is shown by, default: the concept's
+    first label in the language. Entries of one text, concept and language stand once.
 
     Raises:
         ConfigError, DataError: nothing of that name; a fault in its rows; no label.
@@ -49,7 +50,7 @@ def _rows(name: str) -> Iterator[Entry]:
     count = 0
     for label, concept, code, preferred, group, language in text_columns(name, ("label",), OPTIONAL):
         count += 1
-        yield Entry(label, concept or label, code, preferred, group, language)
+        yield Entry(label, concept or code or label, code, preferred, group, language)
     if not count:
         raise DataError(f"{name}: no row in it. Wanted a header with a column label, and at least one row.")
 

@@ -123,6 +123,7 @@ def embed_table(
         "shard": f"{shard.number}/{shard.count}",
     }  # fmt: skip
     path = out / shard.name
+    refuse_other_count(out, shard)
     out.mkdir(parents=True, exist_ok=True)
     with _beside(path) as beside:
         if path.exists():
@@ -169,6 +170,17 @@ def checked_dim(engine: Engine, dim: int | None) -> int:
     if not 1 <= dim < whole:
         raise ConfigError(f"dim {dim}: the vectors of {engine.name} are {whole} wide. Give a dim from 1 to {whole}.")
     return dim
+
+
+def refuse_other_count(out: Path, shard: Shard) -> None:
+    """Raise where a folder holds shards of another count: together they would hold rows twice.
+
+    Raises:
+        CacheMismatch: the first of them.
+    """
+    same = f"-of-{shard.count:05d}.parquet"
+    if other := sorted(path.name for path in out.glob("part-*-of-*.parquet") if not path.name.endswith(same)):
+        raise CacheMismatch(f"{out}: holds {other[0]}, a part of another count. Remove it, or write to another folder.")
 
 
 def refuse_other(path: Path, held: dict[str, Any], wanted: dict[str, Any]) -> None:

@@ -3,7 +3,10 @@
 Where they may stay, the queries that were seen in training are counted.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from datasets import Dataset
 
 from tutelage.errors import ConfigError
 from tutelage.evaluate.checks import Checks
@@ -19,8 +22,9 @@ Seen = dict[str, int]
 def keep_apart(train: Sets, sets: Iterable[RetrievalSet], checks: Checks) -> tuple[Sets, LeftOut]:
     """The rows that hold no text of the run's triplets, of its general sets, or of a split such as ``tquad:dev``.
 
-    Held-out concepts were taken out before, when the data was built. Public benchmarks that share titles with ESCO by
-    design (TalentCLEF) have no say here, see `queries_seen`, nor have a corpus's entries that are right for no query.
+    Held-out concepts were taken out before, when the data was built. Of a set of one's own (a folder or a zip) no row
+    stays that puts a query beside one of its right answers. Public benchmarks that share titles with ESCO by design
+    (TalentCLEF) have no say here, see `queries_seen`, nor have a corpus's entries that are right for no query.
 
     Args:
         train: the training sets.
@@ -35,15 +39,35 @@ def keep_apart(train: Sets, sets: Iterable[RetrievalSet], checks: Checks) -> tup
     """
     judged = (*checks.triplets, *checks.general, *(each for each in sets if is_apart(each.name)))
     secret = {comparable(text) for each in judged for text in judged_texts(each)}
-    if not secret:
+    answers = {answer for each in sets if is_own(each.name) for answer in _answers(each)}
+    if not secret and not answers:
         return train, {}
     kept = {name: rows_without(rows, text_columns(rows), secret) for name, rows in train.items()}
+    kept = {name: _untaught(rows, answers) if answers else rows for name, rows in kept.items()}
     if empty := [name for name, rows in kept.items() if not len(rows)]:
         raise ConfigError(
             f"data.train: every row of '{empty[0]}' holds a text of a set that the recipe judges by. Name another "
             "split, or leave that set out of evaluate."
         )
     return kept, {name: lost for name, rows in kept.items() if (lost := len(train[name]) - len(rows))}
+
+
+def is_own(name: str) -> bool:
+    """Whether a retrieval set is a folder or a zip."""
+    return Path(name).exists()
+
+
+def _answers(found: RetrievalSet) -> Iterator[tuple[str, str]]:
+    """Each query with each of its right answers."""
+    for query, entries in found.relevance.items():
+        for entry in entries:
+            yield comparable(found.queries[query]), comparable(found.corpus[entry])
+
+
+def _untaught(rows: Dataset, answers: set[tuple[str, str]]) -> Dataset:
+    """The rows whose pair is no answer of these, either way round."""
+    pairs = zip(*([comparable(text) for text in rows[column]] for column in text_columns(rows)[:2]), strict=True)
+    return rows.select([row for row, pair in enumerate(pairs) if pair not in answers and pair[::-1] not in answers])
 
 
 def is_apart(name: str) -> bool:

@@ -9,6 +9,10 @@ from typing import Any
 
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
 from sentence_transformers.base.sampler import MultiDatasetBatchSamplers
+from transformers.integrations.integration_utils import (
+    INTEGRATION_TO_CALLBACK,
+    get_available_reporting_integrations,
+)
 
 from tutelage.encode.precision import accelerator
 from tutelage.encode.rows_in_use import token_table
@@ -65,6 +69,20 @@ def refuse_unmatched(model: SentenceTransformer, rates: Mapping[str, float]) -> 
                 f"{where} is in no parameter's name; these are as '{names[0].removesuffix('.weight')}'. Mend the "
                 "pattern."
             )
+
+
+def refuse_unknown_loggers(names: Sequence[str]) -> None:
+    """Raise for a logger that transformers does not know, or whose package is not installed.
+
+    Raises:
+        ConfigError: the first such name.
+    """
+    for name in names:
+        if name not in INTEGRATION_TO_CALLBACK:
+            known = ", ".join(sorted(INTEGRATION_TO_CALLBACK))
+            raise ConfigError(f"training.report_to: '{name}' is unknown. Wanted some of {known}.")
+        if name not in get_available_reporting_integrations():
+            raise ConfigError(f"training.report_to: '{name}' is not installed. Install its package, or leave it out.")
 
 
 def training_arguments(

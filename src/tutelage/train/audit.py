@@ -30,8 +30,9 @@ from tutelage.train import build
 from tutelage.train.collate import GROUP_ID, TEXT_ID, identities
 from tutelage.train.judging import described, write_pairs
 from tutelage.train.objective import GuidedLoss
+from tutelage.train.place import GUIDE
 from tutelage.train.recipe import Recipe
-from tutelage.train.run import GUIDE, prepare
+from tutelage.train.run import prepare
 
 FOLDER, REPORT = "audit", "audit.json"
 PAIRS = {"dropped": "dropped.parquet", "near": "near.parquet"}

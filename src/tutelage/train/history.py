@@ -1,7 +1,7 @@
 """What a training run logged on the way: a table that grows with the run, and its evaluations for the report."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,27 @@ class HistoryFile(TrainerCallback):
             writer.writeheader()
             writer.writerows(rows)
             write_text(self.path, "".join(lines))
+
+
+class Told(TrainerCallback):
+    """Says the loss, and what was measured on the way, in a line each.
+
+    Args:
+        say: takes a line.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.say = say
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        """Say it."""
+        figures = {"loss": (logs or {}).get("loss")}
+        figures |= {
+            key.removeprefix(EVALUATION): each for key, each in (logs or {}).items() if key.startswith(EVALUATION)
+        }
+        told = [f"{name} {value:.4f}" for name, value in figures.items() if isinstance(value, float)]
+        if told and state.is_world_process_zero:
+            self.say(f"step {state.global_step} of {state.max_steps}: {', '.join(told)}")
 
 
 class _Lines(list[str]):

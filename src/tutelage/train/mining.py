@@ -28,8 +28,9 @@ from tutelage.records.pairs import CONCEPT, IDENTITY_COLUMNS
 from tutelage.records.texts import text_ids
 from tutelage.records.verdicts import read_all
 from tutelage.train import build
+from tutelage.train.place import GUIDE
 from tutelage.train.recipe import DataRecipe, TrainSource, load_recipe, shipped
-from tutelage.train.run import GUIDE, prepare
+from tutelage.train.run import prepare
 
 
 class Finder(NamedTuple):
@@ -73,9 +74,11 @@ def mine_triplets(
         ConfigError, DataError: a source, a model or a range that cannot be used; no negative found.
     """
     rules = rules or MiningRules()
-    if Path(source).is_file() and Path(source).resolve() == out.resolve():
-        raise ConfigError(f"{out}: the source itself. Choose another file to write.")
+    if out.suffix.lower() != ".parquet":
+        raise ConfigError(f"{out}: triplets are written as Parquet. Name a file that ends in .parquet.")
+    _refuse_to_write_over(out, [source])
     train, data, finder = _opened(source, folder, model, list(overrides), progress)
+    _refuse_to_write_over(out, [*(each.source for each in data.train), *data.verdicts])
     concepts = _concepts(train, data, folder)
     kin = _kin(concepts, data)
     tables = [_triplets(name, rows, concepts, kin, finder, rules) for name, rows in train.items()]
@@ -98,6 +101,12 @@ def mine_triplets(
     pq.write_table(triplets.replace_schema_metadata({METADATA: json.dumps(about).encode()}), beside)
     beside.replace(out)
     return about
+
+
+def _refuse_to_write_over(out: Path, read: Iterable[str | Path]) -> None:
+    for each in map(Path, read):
+        if each.is_file() and each.resolve() == out.resolve():
+            raise ConfigError(f"{out}: is read to learn from. Choose another file to write.")
 
 
 def _opened(
@@ -152,6 +161,17 @@ def _kin(concepts: dict[str, set[str]], data: DataRecipe) -> dict[str, set[str]]
     return kin
 
 
+def _both_ways(rows: Dataset, kin: dict[str, set[str]]) -> dict[str, set[str]]:
+    """The kin, and the two texts of each pair that stand in the other columns too: a pair is one in both directions."""
+    found = {text: set(named) for text, named in kin.items()}
+    asked, answers = set(rows["anchor"]), set(rows["positive"])
+    for number, pair in enumerate(zip(rows["anchor"], rows["positive"], strict=True)):
+        if pair[1] in asked and pair[0] in answers:
+            for text in pair:
+                found.setdefault(text, set()).add(f"\x00pair {number}")
+    return found
+
+
 def _triplets(
     name: str,
     rows: Dataset,
@@ -161,6 +181,8 @@ def _triplets(
     rules: MiningRules,
 ) -> pa.Table:
     """The triplets of one data set; texts that are of one ``kin`` are no negatives of each other."""
+    if CONCEPT not in rows.column_names:
+        kin = _both_ways(rows, kin)
     anchors, corpus = list(dict.fromkeys(rows["anchor"])), list(dict.fromkeys(rows["positive"]))
     query_of, place_of = ({text: i for i, text in enumerate(texts)} for texts in (anchors, corpus))
     first: dict[tuple[int, int], int] = {}  # pair -> the row that it is first met in

@@ -12,7 +12,8 @@ from tutelage.errors import ConfigError
 from tutelage.records.judged import hides
 from tutelage.records.texts import text_ids
 from tutelage.train import build, checkpoints
-from tutelage.train.apart import is_apart
+from tutelage.train.apart import is_apart, is_own
+from tutelage.train.place import DATA
 from tutelage.train.recipe import Recipe, load_recipe
 
 # What may differ between a run and its continuation.
@@ -26,9 +27,6 @@ CONTINUABLE = {
     "push_to_hub",
     "private",
 }
-
-
-DATA = "data.json"  # beside the recipe that a run was begun with: what it learns from
 
 
 def resumed(recipe: Recipe, begun: Path, train: Mapping[str, Dataset]) -> tuple[Recipe, Path]:
@@ -98,7 +96,7 @@ def _essence(recipe: Recipe) -> dict[str, str]:
     }
     # Of what a run is judged by, only this decides of its weights: texts not to be learned from, the best checkpoint.
     judged = recipe.evaluate
-    named = [name for name in (*judged.sets, *judged.optional) if hides(name) or is_apart(name)]
+    named = [name for name in (*judged.sets, *judged.optional) if hides(name) or is_apart(name) or is_own(name)]
     essence |= {"evaluate.sets": json.dumps(named), "evaluate.general": json.dumps(judged.general)}
     essence["evaluate.triplets"] = json.dumps([each.source for each in judged.triplets])
     if judged.best is not None:

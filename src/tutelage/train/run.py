@@ -1,13 +1,12 @@
 """A run from its recipe to its report: check, build, measure, train, measure again, write."""
 
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sentence_transformers import SentenceTransformer
+from transformers import PrinterCallback
 
 from tutelage.encode.models import resolve_model
 from tutelage.encode.precision import accelerator, settle
@@ -16,28 +15,27 @@ from tutelage.evaluate.checks import Checks
 from tutelage.evaluate.general import warnings_of
 from tutelage.evaluate.page import PAGE, write_page
 from tutelage.evaluate.per_query import AFTER, BEFORE, PER_QUERY, save_per_query
-from tutelage.evaluate.report import REPORT, provenance, without_texts, write_json, write_text
+from tutelage.evaluate.report import REPORT, provenance, write_json, write_text
 from tutelage.evaluate.retrieval import refuse_dims
-from tutelage.export.card import complete_card
 from tutelage.export.hub import push
 from tutelage.guide.fingerprint import short
 from tutelage.guide.sources import refuse_absent
 from tutelage.guide.store import GuideStore
 from tutelage.records.attributions import origins
 from tutelage.records.retrieval import RetrievalSet
-from tutelage.train import build, checkpoints, history
+from tutelage.train import build, checkpoints, history, place
 from tutelage.train.apart import LeftOut, keep_apart, queries_seen, told
-from tutelage.train.arguments import refuse_unmatched, training_arguments
+from tutelage.train.arguments import refuse_unknown_loggers, refuse_unmatched, training_arguments
 from tutelage.train.describe import describe_data, log_as_it_is, recall_log
 from tutelage.train.guard import KEPT, ForgettingGuard, outcome
 from tutelage.train.history import HistoryFile
 from tutelage.train.judges import Judges
+from tutelage.train.place import DATA, GUIDE, MODEL, RECIPE
 from tutelage.train.recipe import Recipe
-from tutelage.train.resume import DATA, about, resumed
+from tutelage.train.resume import about, resumed
 from tutelage.train.trainer import GuidedTrainer
 from tutelage.train.wise_ft import interpolate, weights_of
 
-MODEL, RECIPE, GUIDE = "model", "recipe.yaml", "guide"
 Say = Callable[[str], None]
 
 
@@ -107,6 +105,9 @@ def run_recipe(
         evaluator=judges.evaluators if recipe.training.evaluate_every else None,
         callbacks=[HistoryFile(output / history.FILE), checkpoints.Seal()],
     )
+    if quiet:  # else lines of Python dictionaries, on standard output
+        trainer.remove_callback(PrinterCallback)
+        trainer.add_callback(history.Told(say))
     describe_data(model, train, {name: source for name, source in recipe.data.sets.items() if name in train}, losses)
     if recipe.training.push_to_hub:
         model.model_card_data.set_model_id(recipe.training.push_to_hub)
@@ -114,7 +115,7 @@ def run_recipe(
         recall_log(model, checkpoint)
     # Nothing is left that could refuse the run: now what an earlier one wrote may go.
     if overwrite and not resume:
-        _remove_run(output)
+        place.remove_run(output)
     checkpoints.remove_broken(output / build.CHECKPOINTS)
     output.mkdir(parents=True, exist_ok=True)
     write_json(output / DATA, about(train))
@@ -125,7 +126,10 @@ def run_recipe(
         guard = ForgettingGuard(model, judges.general, before.checks.general, kept, resume=resume)
         trainer.add_callback(guard)
     batches = " or ".join(str(size) for size in sorted({*sizes.values()}))
-    say(f"training: {len(trainer.get_train_dataloader())} batches of {batches} an epoch")
+    loader = trainer.get_train_dataloader()
+    say(f"training: {len(loader)} batches of {batches} an epoch")
+    for line in build.left_over(loader.batch_sampler, train):
+        say(line)
     with _timed(seconds, "train"):
         alpha = recipe.training.wise_ft_alpha
         start = weights_of(model) if alpha < 1 else {}
@@ -161,7 +165,7 @@ def run_recipe(
         "recipe": recipe.model_dump(mode="json"),
     }
     save_per_query(output / PER_QUERY, {BEFORE: before.retrieval, AFTER: after.retrieval})
-    _save_model(model, output / MODEL, report, recipe)
+    place.save_model(model, output / MODEL, report, recipe.to_yaml())
     write_json(output / REPORT, report)
     write_page(report, output / PAGE)
     if (repository := recipe.training.push_to_hub) is not None:
@@ -195,9 +199,13 @@ def prepare(recipe: Recipe, folder: Path | None, *, overwrite: bool = False) -> 
         raise ConfigError(f"output {output}: a file, where a folder was wanted. Give another output.")
     if (output / REPORT).is_file() and not overwrite:
         raise ConfigError(f"output {output}: holds a finished run. Give --overwrite to replace it, or another output.")
+    place.refuse_foreign(output)
+    refuse_unknown_loggers(recipe.training.report_to)
     resolve_model(recipe.model.name)
     for name in recipe.guide.names:
         refuse_absent(name)
+    for key, name in (("model.name", recipe.model.name), *(("guide.name", name) for name in recipe.guide.names)):
+        place.refuse_to_replace(output, key, name)
     if not overwrite and (whole := checkpoints.whole(output / build.CHECKPOINTS)):
         cure = "--resume to go on, or --overwrite" if checkpoints.resumable(whole[-1]) else "--overwrite"
         raise ConfigError(f"output {output}: holds an unfinished run. Give {cure}, or another output.")
@@ -211,27 +219,8 @@ def prepare(recipe: Recipe, folder: Path | None, *, overwrite: bool = False) -> 
     return Prepared(sets, train, checks, left_out, absent)
 
 
-def _remove_run(output: Path) -> None:
-    """What an earlier run wrote here, the report first; the guide store stays, its fingerprint decides of its use."""
-    for file in (REPORT, PAGE, PER_QUERY, history.FILE):
-        (output / file).unlink(missing_ok=True)
-    for part in (MODEL, build.CHECKPOINTS):
-        shutil.rmtree(output / part, ignore_errors=True)
-
-
 def _guide(recipe: Recipe, store: GuideStore) -> dict[str, Any]:
     return {"name": recipe.guide.name, "fingerprint": short(store.fingerprint), "texts": len(store)}
-
-
-def _save_model(model: SentenceTransformer, path: Path, report: dict[str, Any], recipe: Recipe) -> None:
-    """The whole folder or nothing."""
-    work = path.with_name(f".{path.name}.partial")
-    shutil.rmtree(work, ignore_errors=True)
-    model.save_pretrained(str(work))
-    complete_card(work, report, recipe.to_yaml())
-    write_json(work / REPORT, without_texts(report))
-    shutil.rmtree(path, ignore_errors=True)
-    work.rename(path)
 
 
 @contextmanager

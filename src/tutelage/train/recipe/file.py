@@ -98,6 +98,15 @@ def _put(tree: dict[str, Any], key: str, value: Any, where: str) -> None:
     tree[last] = value
 
 
+WANTED = {  # in place of pydantic's words
+    "tuple_type": "Wanted a list, as in [first, second]",
+    "model_type": "Wanted keys, as in {name: value}",
+    "model_attributes_type": "Wanted keys, as in {name: value}",
+    "dict_type": "Wanted keys, as in {name: value}",
+    "path_type": "Wanted a path",
+}
+
+
 def _explain(fault: ValidationError) -> str:
     """The first fault as where, what came, what was wanted."""
     # A list whose only entry is faulty is also "too short": that is one fault.
@@ -110,7 +119,7 @@ def _explain(fault: ValidationError) -> str:
         return f"{where}: unknown option '{key}'. Options: {', '.join(_options(section))}.{more}"
     if error["type"] == "missing":
         return f"{where}: '{key}' is missing. Add it.{more}"
-    message = error["msg"].removeprefix("Value error, ")
+    message = WANTED.get(error["type"], error["msg"]).removeprefix("Value error, ")
     if isinstance(error["input"], dict) and error["type"] == "value_error":  # keys that do not go together
         return f"{'.'.join(map(str, error['loc'])) or 'recipe'}: {message.rstrip('.')}.{more}"
     return f"{where}: '{key}' is {error['input']!r}. {message[0].upper()}{message[1:].rstrip('.')}.{more}"
