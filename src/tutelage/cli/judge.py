@@ -60,8 +60,6 @@ def evaluate(
     if (model is None) == (run is None):
         raise ConfigError("evaluate: wanted a model, or --run with a run file, and not both. Give one of them.")
     names, folder = named_sets(data or [])
-    if not data and folder is None:
-        err.print(f"{NO_DATA} {HOW_TO_GET_DATA}", soft_wrap=True)
     if run is not None and (len(names) != 1 or dim or output):
         raise ConfigError("evaluate: --run goes with one --data set, and without --dim and --out. Give no more.")
     sets = [retrieval_set(name, folder, **split_of(model)) for name in dict.fromkeys(names)]
@@ -78,6 +76,8 @@ def evaluate(
     if as_json:
         means = {result.name: result.means for result in results if result.dim is None}
         return print_json({"model": model, "run": run and str(run), "metrics": means, "dims": means_by_dim(results)})
+    if not data and folder is None:
+        err.print(f"{NO_DATA} {HOW_TO_GET_DATA}", soft_wrap=True)
     named = {r.name if r.dim is None else f"{r.name} at {r.dim}": r.means for r in results}
     out.print(metrics_table(named, metric or SHOWN))
 
