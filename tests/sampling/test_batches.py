@@ -20,6 +20,7 @@ from sentence_transformers.sentence_transformer.losses import MultipleNegativesR
 from tutelage.errors import DataError
 from tutelage.records.texts import canonical
 from tutelage.sampling import ConceptBatches, NoDuplicateBatches, first_fit
+from tutelage.sampling import batches as batches_module
 
 Table = tuple[np.ndarray, np.ndarray, int]
 
@@ -86,6 +87,15 @@ def test_full_batches_hold_nearly_all_rows_where_texts_repeat_in_several_columns
     ids = np.column_stack([texts, random.integers(0, 2400, 6000)])
     full = [batch for batch in first_fit(ids, random.permutation(6000), 96) if len(batch) == 96]
     assert 96 * len(full) > 0.95 * 6000
+
+
+def test_a_row_that_many_batches_in_turn_refuse_begins_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five batches hold ids 0 and 2, three hold 1 and 2, one holds 2: the last row, of 0 and 1, looks at the three."""
+    rows = [*([0, 100 + i] for i in range(5)), *([2, 200 + i] for i in range(5)), *[[1, 2]] * 3, [2, 300], [0, 1]]
+    last = len(rows) - 1
+    assert first_fit(np.array(rows), np.arange(len(rows)), batch_size=4)[8] == [last - 1, last]
+    monkeypatch.setattr(batches_module, "LOOKED_AT", 3)
+    assert first_fit(np.array(rows), np.arange(len(rows)), batch_size=4)[8:] == [[last - 1], [last]]
 
 
 @given(rows=st.integers(0, 50), batch_size=st.integers(1, 9))

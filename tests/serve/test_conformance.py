@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from index_fixture import DIM, KINDS, brute_force, empty_index, made_up, unit
 from qdrant_client import QdrantClient
+from qdrant_client.http.exceptions import ResponseHandlingException
 
 from tutelage.errors import CacheMismatch, ConfigError, DataError
 from tutelage.serve import rollup
@@ -159,9 +160,7 @@ def test_of_two_builds_at_once_the_first_to_end_stands():
         add(collection, entries, vectors)
         if not hasattr(slow, "done"):
             slow.done = quick.build(ENTRIES, VECTORS, "quick")
-            client.delete_collection = lambda name: gone.append(name)  # the slow one's is gone already
 
-    gone = []
     slow._add = overtaken
     with pytest.raises(ConfigError, match="another build came first and stands"):
         slow.build(ENTRIES, unit(90, seed=9), "slow")
@@ -169,6 +168,32 @@ def test_of_two_builds_at_once_the_first_to_end_stands():
     assert found.stats().fingerprint == "quick"
     assert_finds(found, brute_force(ENTRIES, VECTORS, QUERIES, 5), k=5)
     assert len(client.get_collections().collections) == 1, "what builds left behind is gone"
+
+
+def test_what_dead_builds_and_older_versions_left_behind_goes_with_the_next():
+    client = QdrantClient(":memory:")
+    index = QdrantIndex(client, "labels")
+    index.build(ENTRIES[:3], VECTORS[:3], "f1")
+    wide = client.get_collection(index._collection()).config.params.vectors
+    for left in ("labels-000001-0123abcd", "labels-other-000001-0123abcd"):
+        client.create_collection(left, vectors_config=wide)
+    index.build(ENTRIES, VECTORS, "f1")
+    names = sorted(each.name for each in client.get_collections().collections)
+    assert names == [index._collection(), "labels-other-000001-0123abcd"]
+
+
+def test_a_server_that_goes_away_is_a_fault_of_ours(monkeypatch):
+    client = QdrantClient(":memory:")
+    index = QdrantIndex(client, "labels")
+    index.build(ENTRIES, VECTORS, "f1")
+
+    def gone(*asked, **named):
+        raise ResponseHandlingException(ConnectionError("refused"))
+
+    monkeypatch.setattr(client, "get_aliases", gone)
+    for call in (lambda: index.search(QUERIES, 1), index.stats, lambda: index.delete(["c"])):
+        with pytest.raises(ConfigError, match=r"Qdrant does not do it \(refused\)\. See that the server runs\."):
+            call()
 
 
 @pytest.mark.parametrize("kind", ["exact", "faiss"])

@@ -243,9 +243,18 @@ def test_a_search_that_is_refused_costs_no_pass():
     assert not any("second" in texts for texts in engine.calls)
 
 
-def test_an_empty_filter_is_refused():
-    (answer,) = requests(fake_app(), ("POST", "/v1/search", {"query": "nurse", "groups": [""]}))
-    assert answer.status == 422
+def test_an_empty_group_is_refused_and_no_language_is_one():
+    body = {"query": "nurse"}
+    refused, answered = requests(
+        fake_app(), ("POST", "/v1/search", body | {"groups": [""]}), ("POST", "/v1/search", body | {"languages": [""]})
+    )
+    assert (refused.status, answered.status) == (422, 200)
+
+
+def test_a_long_query_is_refused_before_anything_is_done_to_it(monkeypatch):
+    monkeypatch.setattr("tutelage.serve.own.canonical", lambda text: pytest.fail("it was normalised"))
+    (answer,) = requests(fake_app(limits=SMALL), ("POST", "/v1/search", {"query": "x" * 21}))
+    assert answer.status == 413
 
 
 def test_where_the_key_comes_from(tmp_path, monkeypatch):

@@ -384,6 +384,11 @@ def test_an_index_that_fails_is_the_servers_fault_and_shows_in_ready(path):
                 raise self.fault
             return super().search(*asked)
 
+        def stats(self):
+            if self.fault:
+                raise self.fault
+            return super().stats()
+
     finder = Failing()
     body = {"query": "nurse"} if path == "/v1/search" else {"texts": ["nurse"]}
 
@@ -391,14 +396,15 @@ def test_an_index_that_fails_is_the_servers_fault_and_shows_in_ready(path):
         async with running(fake_app(finder=finder)) as app:
             refused, unready = await ask(app, "POST", path, body), await ask(app, "GET", "/ready")
             finder.fault = None
-            return refused, unready, await ask(app, "POST", path, body), await ask(app, "GET", "/ready")
+            return refused, unready, await ask(app, "GET", "/ready"), await ask(app, "POST", path, body)
 
-    refused, unready, answered, ready = asyncio.run(scenario())
-    assert [each.status for each in (refused, unready, answered, ready)] == [503, 503, 200, 200]
+    refused, unready, ready, answered = asyncio.run(scenario())
+    assert [each.status for each in (refused, unready, ready, answered)] == [503, 503, 200, 200]
+    assert "another model" in openai_error(refused)["message"]
     assert openai_error(refused) | {"message": ""} == {
         "message": "",
         "type": "server_error",
         "param": None,
         "code": None,
     }
-    assert "another model" in unready.json()["error"]
+    assert unready.json()["error"] == "the index fails; the log and /v1/search say why"

@@ -15,7 +15,7 @@ from tutelage.guide.mining import MiningRules
 from tutelage.records.judged import retrieval_set
 from tutelage.records.retrieval import RetrievalSet
 from tutelage.records.triplets import TripletSet
-from tutelage.train.apart import keep_apart, queries_seen, told
+from tutelage.train.apart import held_back, keep_apart, queries_seen, told
 from tutelage.train.build import training_data
 from tutelage.train.mining import mine_triplets
 from tutelage.train.recipe import Recipe
@@ -146,6 +146,10 @@ def test_of_a_set_of_ones_own_no_right_answer_is_taught(tmp_path, tiny):
     (tmp_path / "pairs.csv").write_text(f"{rows}laptop,notebook pc,c1\nnotebook pc,portable computer,c1\n{more}")
     tree = yaml.safe_load(example) | {"output": str(tmp_path / "run"), "model": {"name": MINILM}}
     tree["data"]["train"][0]["source"] = str(tmp_path / "pairs.csv")
+    assert list(held_back(Recipe.model_validate(tree).data, {})) == []
+    given = Recipe.model_validate(tree)
+    told = "of 'office' 10% of the concepts stay out (data.held_out; 0 learns from all)"
+    assert list(held_back(given.data, training_data(given.data, None, []))) == [told]
     tree["data"]["held_out"] = 0
     tree["evaluate"]["sets"] = [f"{home}/"]
     found = prepare(Recipe.model_validate(tree), None)

@@ -117,19 +117,21 @@ def recipe_check(recipe: RecipeSource, sets: Sets = None, data: DataFolder = Non
     Reads its data too, and prints the recipe with every default spelled out.
     """
     from tutelage.records.data_folder import data_folder
-    from tutelage.train.apart import queries_seen, told
+    from tutelage.train.apart import held_back, queries_seen, told
     from tutelage.train.recipe import load_recipe
-    from tutelage.train.run import prepare
+    from tutelage.train.run import prepare, refuse_unwritable
 
     folder = data_folder(data)
     loaded = load_recipe(recipe, sets or [], sample=folder is None)
+    refuse_unwritable(loaded)
     found = prepare(loaded, folder, overwrite=True)
     count = sum(map(len, found.train.values()))
     names = [*(retrieval.name for retrieval in found.sets), *found.checks.names]
     if as_json:
         return print_json({"recipe": loaded.model_dump(mode="json"), "pairs": count, "sets": names})
     print(loaded.to_yaml(), end="")
-    for line in told(found.left_out, queries_seen(found.train, found.sets), found.absent):
+    lines = told(found.left_out, queries_seen(found.train, found.sets), found.absent)
+    for line in (*lines, *held_back(loaded.data, found.train)):
         err.print(line, soft_wrap=True)
     err.print(f"ok: {count} training pairs; sets: {', '.join(names)}")
 

@@ -41,7 +41,7 @@ def _origin(path: Path) -> str:
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException):
         if path.suffix == ".parquet":
             about = json.loads((pq.read_schema(path).metadata or {})[METADATA])
-            return " ".join(about["sources"])
+            return " ".join(about.get("sources", [about["source"]]))
         if path.is_file():
             of_sets = json.loads((path.parent / MANIFEST).read_text(encoding="utf-8"))["sets"]
             return str(of_sets[path.name.partition(".")[0]]["source"])

@@ -80,7 +80,7 @@ def retrieval_set(
             "esco-family:LANGUAGE, sample-mix:LANGUAGE-LANGUAGE, esco-mix:LANGUAGE-LANGUAGE, talentclef:LANGUAGE, "
             "tquad:SPLIT, mteb:TASK; a folder or zip holds queries, corpus_elements and qrels.tsv."
         )
-    return read_retrieval(name, str(Path(name)))
+    return read_retrieval(name, name)
 
 
 def triplet_set(name: str, folder: Path | None = None, columns: Sequence[str] = TRIPLET) -> TripletSet:
@@ -134,6 +134,15 @@ def gendered(name: str, folder: Path | None = None) -> GenderedTitles:
     return gendered_titles(name, concepts(f"esco:{language}", folder))
 
 
+def plain_name(name: str) -> str:
+    """A folder's or a zip's name as it is always spelled, so that one set has one name; any other as it is.
+
+    >>> plain_name("talentclef:en"), plain_name("./")
+    ('talentclef:en', '.')
+    """
+    return str(Path(name)) if Path(name).exists() else name
+
+
 def named_sets(asked: Sequence[str]) -> tuple[list[str], Path | None]:
     """What a list of set names, set folders and at most one folder of real data asks for.
 
@@ -144,7 +153,7 @@ def named_sets(asked: Sequence[str]) -> tuple[list[str], Path | None]:
     parts = ("esco", "talentclef25", "turkish")
     roots = [name for name in asked if any((Path(name) / part).is_dir() for part in parts)]
     folder = data_folder(roots[0] if roots else None)
-    names = [name for name in asked if name not in roots]
+    names = [plain_name(name) for name in asked if name not in roots]
     if not names and folder is not None:
         names = [f"talentclef:{home.parent.name}" for home in folder.glob("talentclef25/validation/*/qrels.tsv")]
         names = ["esco-heldout:en"] * any((folder / "esco").glob("en.csv*")) + sorted(names)

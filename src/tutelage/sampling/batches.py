@@ -16,6 +16,7 @@ from tutelage.errors import DataError
 from tutelage.records.pairs import CONCEPT, IDENTITY_COLUMNS
 from tutelage.records.texts import text_ids
 
+LOOKED_AT = 256  # batches, for one row
 # Concept names and texts share one id space in `first_fit`; the mark keeps a concept from colliding with its label.
 CONCEPT_MARK = "\x00concept\x00"
 
@@ -26,7 +27,7 @@ def first_fit(
     """Each row of ``order`` in the first batch that has room and holds none of the row's ids.
 
     Nothing is lost and nothing repeated, and early batches fill up: the rows of a text that stands in many wait in the
-    last ones.
+    last ones. Where `LOOKED_AT` batches in turn do not take a row, it begins one, so that time grows with the rows.
 
     >>> first_fit(np.array([[1, 2], [1, 3], [4, 5]]), np.arange(3), batch_size=2)
     [[0, 2], [1]]
@@ -45,8 +46,10 @@ def first_fit(
     for row in order.tolist():
         keys = ids[row].tolist()
         at = with_room(max(free.get(key, 0) for key in keys))
+        looked_at = 0
         while at < len(batches) and not held[at].isdisjoint(keys):
-            at = with_room(at + 1)
+            looked_at += 1
+            at = with_room(at + 1) if looked_at < LOOKED_AT else len(batches)
         if at == len(batches):
             batches.append([])
             held.append(set())

@@ -21,6 +21,7 @@ from tutelage.serve.onnx_folder import folder_of, has_weights
 
 REPORT = "report.json"  # what a run leaves beside the weights
 SPECIAL_TOKENS = 4  # around a text, at most
+COUNTED_AT_ONCE = 1024  # texts
 Kind = Literal["auto", "torch", "onnx", "onnx-int8"]
 
 
@@ -134,9 +135,12 @@ def count_truncated(engine: Engine, texts: Sequence[str], *, prompt: str | None 
 
     Only texts that have as many bytes as the model reads tokens are counted out.
     """
+    if not engine.max_length:  # without a limit
+        return 0
     before = len(((engine.default_prompt if prompt is None else prompt) or "").encode())
     long = [text for text in texts if before + len(text.encode()) + SPECIAL_TOKENS > engine.max_length]
-    return sum(len(ids) > engine.max_length for ids in engine.tokens(long, prompt=prompt)) if long else 0
+    parts = (long[start : start + COUNTED_AT_ONCE] for start in range(0, len(long), COUNTED_AT_ONCE))
+    return sum(len(ids) > engine.max_length for part in parts for ids in engine.tokens(part, prompt=prompt))
 
 
 def name_of(name: str) -> str:

@@ -1,5 +1,7 @@
 """Whether the server lives, whether it is ready, and its counters: open to whoever watches it."""
 
+from contextlib import suppress
+
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -22,8 +24,11 @@ def routes(served: Served, finding: Finding) -> APIRouter:
         """The model has embedded a text, the index does not fail, and no shutdown has begun."""
         if not served.warm or served.batcher.closing:
             raise Refused(503, "shutting down" if served.batcher.closing else "warming up")
+        if finding.fault and served.finder:  # it may have come back: nobody else asks a server that is not ready
+            with suppress(Refused):
+                await finding.run(served.finder.stats)
         if finding.fault:
-            raise Refused(503, finding.fault)
+            raise Refused(503, "the index fails; the log and /v1/search say why")
         return answered({"status": "ready"})
 
     @router.get("/metrics")

@@ -87,7 +87,11 @@ class Matcher:
         stacked = np.stack([*vectors.values()])
         rows = nearest_concepts(self.index, stacked, max(k, LEAST_CONCEPTS), languages=languages, groups=groups)
         # A filter by group hides the concepts that the curve compares the first one with.
-        wider = nearest_concepts(self.index, stacked, LEAST_CONCEPTS, languages=languages) if groups else rows
+        wider = (
+            nearest_concepts(self.index, stacked, LEAST_CONCEPTS, languages=languages)
+            if groups and self.calibrated
+            else rows
+        )
         judged = zip(vectors, rows, wider, strict=True)
         return {text: (concepts, self._confidence(concepts, among)) for text, concepts, among in judged}
 

@@ -20,7 +20,8 @@ from tutelage.serve.learned import Learned, LearnedPair
 from tutelage.serve.limits import check_texts
 from tutelage.serve.served import Served, answered, unless_gone
 
-Words = Annotated[list[Annotated[str, Field(min_length=1, max_length=32)]], Field(max_length=100)]
+Words = Annotated[list[Annotated[str, Field(max_length=32)]], Field(max_length=100)]
+Prefixes = Annotated[list[Annotated[str, Field(min_length=1, max_length=32)]], Field(max_length=100)]
 
 
 class Filters(BaseModel):
@@ -28,8 +29,8 @@ class Filters(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    languages: Words = []
-    groups: Words = []
+    languages: Words = []  # labels without a language have the empty one
+    groups: Prefixes = []
 
 
 class SearchRequest(Filters):
@@ -73,7 +74,9 @@ def routes(served: Served, finding: Finding) -> APIRouter:
     async def search(request: Request, body: SearchRequest) -> Response:
         """The nearest concepts of each query, by the best of their labels."""
         index = finder(body.k)
-        queries = [canonical(each) for each in ([body.query] if body.query is not None else body.queries or [])]
+        asked = [body.query] if body.query is not None else body.queries or []
+        check_texts(asked, served.limits, "queries")
+        queries = [canonical(each) for each in asked]
         with finding.place():
             encoded = await served.encode(request, queries, param="queries")
             work = finding.run(partial(index.search, encoded.vectors, body.k, body.languages, body.groups))

@@ -16,10 +16,10 @@ from uuid import uuid4
 import numpy as np
 from jaxtyping import Float
 
-from tutelage.errors import ConfigError
+from tutelage.errors import ConfigError, first_line
 from tutelage.serve.contract import Entry, Hit, Stats
 from tutelage.serve.nearest import dots, rounding
-from tutelage.serve.qdrant_points import INDEXED, address_of, entry_of, filter_of, id_of, payload_of
+from tutelage.serve.qdrant_points import INDEXED, address_of, entry_of, filter_of, id_of, payload_of, reached
 from tutelage.serve.settled import MORE
 from tutelage.serve.snapshot import check, check_queries, place_of, refuse_other_model, refuse_width
 
@@ -48,9 +48,8 @@ def qdrant_index(place: str) -> "QdrantIndex":
     try:
         client.get_aliases()
     except ApiException as fault:
-        said = str(fault).partition("\n")[0]
         raise ConfigError(
-            f"index {place}: no Qdrant server answers there ({said}). Start it, or mend the address."
+            f"index {place}: no Qdrant server answers there ({first_line(fault)}). Start it, or mend the address."
         ) from None
     return QdrantIndex(client, name)
 
@@ -70,6 +69,7 @@ class QdrantIndex:
         self.client, self.name = client, name
         self._fingerprint: str | None = None  # of the model whose vectors it was found to hold
 
+    @reached
     def build(
         self,
         entries: Sequence[Entry],
@@ -102,13 +102,16 @@ class QdrantIndex:
         if old:
             gone = models.DeleteAlias(alias_name=self.name)
             renames.insert(0, models.DeleteAliasOperation(delete_alias=gone))
-        if self._collection() != old:
+        try:
+            self._refuse_overtaken(old)
+        except ConfigError:
             self.client.delete_collection(fresh)
-            raise ConfigError(f"index {self.name}: another build came first and stands. Build again if need be.")
+            raise
         self.client.update_collection_aliases(change_aliases_operations=renames)
         self._fingerprint = fingerprint
-        self._remove_others(fresh)
+        self._remove_older(number, old)
 
+    @reached
     def upsert(self, entries: Sequence[Entry], vectors: Float[np.ndarray, "entries dim"]) -> None:
         """Add entries; one of the same text, concept and language is replaced.
 
@@ -122,6 +125,7 @@ class QdrantIndex:
         self._add(self.name, entries, vectors)
         self._next(told)
 
+    @reached
     def delete(self, concepts: Sequence[str]) -> int:
         """Remove all entries of these concepts; how many entries there were."""
         told = self._told()
@@ -134,6 +138,7 @@ class QdrantIndex:
             self._next(told)
         return count
 
+    @reached
     def search(
         self,
         vectors: Float[np.ndarray, "queries dim"],
@@ -148,6 +153,7 @@ class QdrantIndex:
         starts = range(0, len(vectors), QUERIES_AT_ONCE)
         return [row for start in starts for row in self._search(vectors[start : start + QUERIES_AT_ONCE], k, chosen)]
 
+    @reached
     def stats(self) -> Stats:
         """The index in figures."""
         told = self._told()
@@ -206,11 +212,16 @@ class QdrantIndex:
             ]
             self.client.upsert(collection, points, wait=True)
 
-    def _remove_others(self, current: str) -> None:
-        """Collections of older builds, and of builds that died or, being slower, came too late."""
-        ours = re.compile(rf"{re.escape(self.name)}-\d{{6}}-[0-9a-f]{{8}}")
+    def _refuse_overtaken(self, old: str) -> None:
+        if self._collection() != old:
+            raise ConfigError(f"index {self.name}: another build came first and stands. Build again if need be.")
+
+    def _remove_older(self, number: int, old: str) -> None:
+        """The collection before, and those of builds that died: of a number that is no longer in use."""
+        ours = re.compile(rf"{re.escape(self.name)}-(\d{{6}})-[0-9a-f]{{8}}")
         for each in self.client.get_collections().collections:
-            if ours.fullmatch(each.name) and each.name != current:
+            found = ours.fullmatch(each.name)
+            if each.name == old or (found and int(found[1]) < number):
                 self.client.delete_collection(each.name)
 
     def _collection(self) -> str:

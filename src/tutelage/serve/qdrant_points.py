@@ -1,16 +1,20 @@
-"""Where a Qdrant index is; entries as its points and back, and the filters that choose among them."""
+"""Where a Qdrant index is, and its faults; entries as its points and back, and the filters that choose among them."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 from uuid import NAMESPACE_URL, uuid5
 
-from tutelage.errors import ConfigError
+from tutelage.errors import ConfigError, first_line
 from tutelage.serve.contract import Entry
 from tutelage.serve.snapshot import place_of
 
 if TYPE_CHECKING:
     from qdrant_client.models import Filter, ScoredPoint
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 PREFIXES = "prefixes"  # of a point: every prefix of its group, so that a filter by prefix is one by value
 INDEXED = ("language", "concept", PREFIXES)
@@ -37,6 +41,21 @@ def address_of(place: str) -> tuple[str, str]:
         )
     bracketed = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{bracketed}:{port or (443 if parts.scheme == 'https' else 6333)}", name
+
+
+def reached(method: Callable[P, T]) -> Callable[P, T]:
+    """A method whose client's faults are ours: the server is down, or what was asked for is gone."""
+
+    @wraps(method)
+    def asked(*args: P.args, **named: P.kwargs) -> T:
+        from qdrant_client.http.exceptions import ApiException
+
+        try:
+            return method(*args, **named)
+        except ApiException as fault:
+            raise ConfigError(f"Qdrant does not do it ({first_line(fault)}). See that the server runs.") from fault
+
+    return asked
 
 
 def id_of(entry: Entry) -> str:

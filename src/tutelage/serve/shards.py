@@ -124,20 +124,26 @@ def embed_table(
     }  # fmt: skip
     path = out / shard.name
     refuse_other_count(out, shard)
+    if path.exists():
+        return _finished(path, about)
     out.mkdir(parents=True, exist_ok=True)
     with _beside(path) as beside:
-        if path.exists():
-            held = metadata_of(path, KEY)
-            refuse_other(path, held, about)
-            return {**held, "path": str(path), "skipped": True}
+        if path.exists():  # meanwhile
+            return _finished(path, about)
         about |= _write(engine, table, shard.rows(table.rows), about, beside, progress)
         os.replace(beside / "shard.parquet", path)
     return {**about, "path": str(path), "skipped": False}
 
 
+def _finished(path: Path, about: dict[str, Any]) -> dict[str, Any]:
+    held = metadata_of(path, KEY)
+    refuse_other(path, held, about)
+    return {**held, "path": str(path), "skipped": True}
+
+
 @contextmanager
 def _beside(path: Path) -> Iterator[Path]:
-    """A folder to write a shard in, by one process at a time; what a killed one left there is gone.
+    """A folder to write a shard in, by one process at a time; what a killed one left there is gone. The lock stays.
 
     Raises:
         ConfigError: another process writes the shard.
@@ -151,7 +157,6 @@ def _beside(path: Path) -> Iterator[Path]:
                 yield beside
             finally:
                 rmtree(beside, ignore_errors=True)
-                lock.unlink(missing_ok=True)
     except Timeout:
         raise ConfigError(f"{path}: another process is writing it. Wait for it, or give another --shard.") from None
 
@@ -236,6 +241,8 @@ def _within(table: TextTable, span: tuple[int, int]) -> Iterator[pa.RecordBatch]
         if low < high:
             yield batch.slice(low, high - low)
         at += len(batch)
+        if at >= span[1]:
+            return
 
 
 def _scale(vectors: np.ndarray) -> float:

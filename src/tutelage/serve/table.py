@@ -15,7 +15,7 @@ from tutelage.records.streams import Stream, batches, reading
 from tutelage.records.tables import Row
 
 USUAL = "text"
-ROWS_AT_ONCE = 8192
+ROWS_AT_ONCE, PARQUET_AT_ONCE = 8192, 65_536
 
 
 @dataclass(frozen=True)
@@ -121,8 +121,11 @@ def _text_column(path: Path, schema: pa.Schema, asked: str | None) -> str:
 
 def _batches(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     if path.suffix.lower() == ".parquet":
-        with pa.parquet.ParquetFile(path) as file:
-            yield from file.iter_batches(ROWS_AT_ONCE)
+        try:
+            with pa.parquet.ParquetFile(path) as file:
+                yield from file.iter_batches(PARQUET_AT_ONCE)
+        except (pa.ArrowException, OSError) as fault:
+            raise DataError(f"{path}: cannot be read ({first_line(fault)}). Write the file again.") from None
         return
     with reading(path) as stream:
         for rows in batches(stream.rows, ROWS_AT_ONCE):

@@ -1,20 +1,26 @@
 """What a run is judged by stays apart from what it learns: rows that hold such a text are left out, and counted.
 
-Where they may stay, the queries that were seen in training are counted.
+Where they may stay, the queries that were seen in training are counted. And what of the data is not learned from for
+other reasons is told.
 """
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from datasets import Dataset
 
 from tutelage.errors import ConfigError
 from tutelage.evaluate.checks import Checks
 from tutelage.records import sources
+from tutelage.records.pairs import CONCEPT
 from tutelage.records.retrieval import RetrievalSet
 from tutelage.records.splits import comparable, judged_texts, rows_without
+from tutelage.sampling import ConceptBatches, NoDuplicateBatches
 from tutelage.train.build import Sets, text_columns, texts_of
+from tutelage.train.recipe import DataRecipe
 
+ALL = 0.95  # of a set's rows, less one batch, is nearly all
 LeftOut = dict[str, int]
 Seen = dict[str, int]
 
@@ -105,3 +111,26 @@ def told(left_out: LeftOut, seen: Seen, absent: Iterable[str] = ()) -> list[str]
         *(f"left out of '{name}': {what} a text of a set to judge by" for name, what in rows.items()),
         *(f"also in training: {count} of the queries of '{name}'" for name, count in seen.items() if count),
     ]
+
+
+def held_back(data: DataRecipe, train: Sets) -> Iterator[str]:
+    """A line for each table of one's own whose concepts were split: nothing is judged by those that stay out."""
+    for name, source in data.sets.items():
+        if (
+            data.held_out
+            and name in train
+            and CONCEPT in train[name].column_names
+            and not sources.by_name(source.source)
+        ):
+            yield f"of '{name}' {data.held_out:.0%} of the concepts stay out (data.held_out; 0 learns from all)"
+
+
+def left_over(sampler: Any, train: Sets) -> Iterator[str]:
+    """A line for each set of which a good part is in no batch of an epoch, since a text of it is in too many rows."""
+    samplers = getattr(sampler, "batch_samplers", [sampler])  # of several sets, in their order
+    if not all(isinstance(each, NoDuplicateBatches) for each in samplers):  # of several processes: a part each
+        return
+    for (name, pairs), each in zip(train.items(), samplers, strict=True):
+        met = len(each) * each.batch_size
+        if not isinstance(each, ConceptBatches) and met < ALL * len(pairs) - each.batch_size:
+            yield f"of '{name}' {met:,} of {len(pairs):,} rows stand in an epoch's full batches, no text twice in one"

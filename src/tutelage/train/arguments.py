@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,8 @@ def refuse_unknown_loggers(names: Sequence[str]) -> None:
         if name not in INTEGRATION_TO_CALLBACK:
             known = ", ".join(sorted(INTEGRATION_TO_CALLBACK))
             raise ConfigError(f"training.report_to: '{name}' is unknown. Wanted some of {known}.")
-        if name not in get_available_reporting_integrations():
+        elsewhere = name in ("azure_ml", "flyte")  # their packages are called otherwise
+        if name not in get_available_reporting_integrations() and not elsewhere and find_spec(name) is None:
             raise ConfigError(f"training.report_to: '{name}' is not installed. Install its package, or leave it out.")
 
 

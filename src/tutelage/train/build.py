@@ -1,8 +1,7 @@
 """From a recipe to objects: training data, evaluation sets, the store, the loss, the trainer's arguments."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from datasets import Dataset, DatasetDict
 from sentence_transformers import SentenceTransformer
@@ -26,7 +25,6 @@ from tutelage.train.objective import GuidedLoss
 from tutelage.train.recipe import DataRecipe, EvaluateRecipe, Recipe, TrainSource
 
 PART = 16  # batches' worth of rows
-ALL = 0.95  # of a set's rows, less one batch, is nearly all
 Sets = dict[str, Dataset]  # the name of each set -> its rows
 CHECKPOINTS = "checkpoints"  # in the output folder; TensorBoard's files lie in its `runs`
 SAMPLERS: dict[str, type[NoDuplicateBatches]] = {"concepts": ConceptBatches, "no_duplicates": NoDuplicateBatches}
@@ -137,15 +135,6 @@ def batches_of(recipe: Recipe, name: str, pairs: Dataset) -> NoDuplicateBatches:
     """The sampler of a set, as training makes it."""
     sampling = recipe.of_set(name).sampling
     return SAMPLERS[sampling.sampler](pairs, sampling.batch_size, drop_last=True, seed=recipe.training.seed)
-
-
-def left_over(sampler: Any, train: Sets) -> Iterator[str]:
-    """A line for each set of which a good part is in no batch of an epoch, since a text of it is in too many rows."""
-    samplers = getattr(sampler, "batch_samplers", [sampler])  # of several sets, in their order
-    for (name, pairs), each in zip(train.items(), samplers, strict=True):
-        met = len(each) * each.batch_size
-        if not isinstance(each, ConceptBatches) and met < ALL * len(pairs) - each.batch_size:
-            yield f"of '{name}' {met:,} of {len(pairs):,} rows stand in an epoch's full batches, no text twice in one"
 
 
 def text_columns(pairs: Dataset) -> list[str]:

@@ -66,18 +66,19 @@ class Told(TrainerCallback):
 
     Args:
         say: takes a line.
+        sets: names of retrieval sets.
+        main: the metric of theirs that is said.
     """
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, say: Callable[[str], None], sets: Sequence[str], main: str) -> None:
         self.say = say
+        self.shown = {"loss": "loss"} | {
+            f"{EVALUATION}{key_name(name)}_cosine_{main}": f"{name} {main}" for name in sets
+        }
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
         """Say it."""
-        figures = {"loss": (logs or {}).get("loss")}
-        figures |= {
-            key.removeprefix(EVALUATION): each for key, each in (logs or {}).items() if key.startswith(EVALUATION)
-        }
-        told = [f"{name} {value:.4f}" for name, value in figures.items() if isinstance(value, float)]
+        told = [f"{name} {logs[key]:.4f}" for key, name in self.shown.items() if logs and key in logs]
         if told and state.is_world_process_zero:
             self.say(f"step {state.global_step} of {state.max_steps}: {', '.join(told)}")
 

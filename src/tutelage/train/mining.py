@@ -85,7 +85,7 @@ def mine_triplets(
     triplets = pa.concat_tables(tables)
     if not len(triplets):
         raise DataError(f"{source}: no negative passed the filters. Widen the range or lower the margin.")
-    learned = [each.source for each in data.train]
+    learned = [each.source for name, each in data.sets.items() if name in train]
     about = {
         "source": source,
         "sources": [*learned, *origins(learned).values()],

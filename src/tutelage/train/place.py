@@ -37,10 +37,11 @@ def refuse_to_replace(output: Path, key: str, name: str) -> None:
     """Raise for a model that a run begins with, or is guided by, and would write its own over.
 
     Raises:
-        ConfigError: ``name`` lies in the output's model folder.
+        ConfigError: ``name`` lies in the output's model folder, or among its checkpoints.
     """
-    if Path(name).exists() and Path(name).resolve().is_relative_to((output / MODEL).resolve()):
-        raise ConfigError(f"{key} is {name}, in whose place the run will write its model. Give another output.")
+    places = [(output / part).resolve() for part in (MODEL, CHECKPOINTS)]
+    if Path(name).exists() and any(Path(name).resolve().is_relative_to(place) for place in places):
+        raise ConfigError(f"{key} is {name}, in whose place the run will write its own. Give another output.")
 
 
 def remove_run(output: Path) -> None:

@@ -24,7 +24,7 @@ from tutelage.guide.store import GuideStore
 from tutelage.records.attributions import origins
 from tutelage.records.retrieval import RetrievalSet
 from tutelage.train import build, checkpoints, history, place
-from tutelage.train.apart import LeftOut, keep_apart, queries_seen, told
+from tutelage.train.apart import LeftOut, held_back, keep_apart, left_over, queries_seen, told
 from tutelage.train.arguments import refuse_unknown_loggers, refuse_unmatched, training_arguments
 from tutelage.train.describe import describe_data, log_as_it_is, recall_log
 from tutelage.train.guard import KEPT, ForgettingGuard, outcome
@@ -70,9 +70,10 @@ def run_recipe(
         ConfigError: at the very end, the hub does not take the model; all of the run is kept.
     """
     output = recipe.output
+    refuse_unwritable(recipe)
     sets, train, checks, left_out, absent = prepare(recipe, folder, overwrite=overwrite or resume)
     seen = queries_seen(train, sets)
-    for line in told(left_out, seen, absent):
+    for line in (*told(left_out, seen, absent), *held_back(recipe.data, train)):
         say(line)
     recipe, checkpoint = resumed(recipe, output / RECIPE, train) if resume else (recipe, None)
     recipe = recipe.in_precision(settle(recipe.training.precision, accelerator()))
@@ -107,7 +108,7 @@ def run_recipe(
     )
     if quiet:  # else lines of Python dictionaries, on standard output
         trainer.remove_callback(PrinterCallback)
-        trainer.add_callback(history.Told(say))
+        trainer.add_callback(history.Told(say, [each.name for each in sets], recipe.evaluate.main))
     describe_data(model, train, {name: source for name, source in recipe.data.sets.items() if name in train}, losses)
     if recipe.training.push_to_hub:
         model.model_card_data.set_model_id(recipe.training.push_to_hub)
@@ -128,7 +129,7 @@ def run_recipe(
     batches = " or ".join(str(size) for size in sorted({*sizes.values()}))
     loader = trainer.get_train_dataloader()
     say(f"training: {len(loader)} batches of {batches} an epoch")
-    for line in build.left_over(loader.batch_sampler, train):
+    for line in left_over(loader.batch_sampler, train):
         say(line)
     with _timed(seconds, "train"):
         alpha = recipe.training.wise_ft_alpha
@@ -141,7 +142,7 @@ def run_recipe(
         say(outcome(guarded))
     say("evaluation after")
     training = history.summary(trainer, guarded, left_out)
-    last = alpha == 1 and not guarded and training["best_step"] is None
+    last = alpha == 1 and training["best_step"] is None and (guarded is None or guarded["step"] is None)
     with _timed(seconds, "evaluate_after"), nullcontext() if last else log_as_it_is(model):
         after = judges.judge(model, epoch=round(trainer.state.epoch or 0), step=trainer.state.global_step)
         evidence = judges.evidence(before, after)
@@ -173,6 +174,18 @@ def run_recipe(
     return report
 
 
+def refuse_unwritable(recipe: Recipe) -> None:
+    """What a run alone must be sure of, and nobody who only reads its recipe.
+
+    Raises:
+        ConfigError: the output is somebody else's, or holds what the run begins with; a logger that is not there.
+    """
+    place.refuse_foreign(recipe.output)
+    for key, name in (("model.name", recipe.model.name), *(("guide.name", name) for name in recipe.guide.names)):
+        place.refuse_to_replace(recipe.output, key, name)
+    refuse_unknown_loggers(recipe.training.report_to)
+
+
 class Prepared(NamedTuple):
     """What a recipe names, read and checked.
 
@@ -199,13 +212,9 @@ def prepare(recipe: Recipe, folder: Path | None, *, overwrite: bool = False) -> 
         raise ConfigError(f"output {output}: a file, where a folder was wanted. Give another output.")
     if (output / REPORT).is_file() and not overwrite:
         raise ConfigError(f"output {output}: holds a finished run. Give --overwrite to replace it, or another output.")
-    place.refuse_foreign(output)
-    refuse_unknown_loggers(recipe.training.report_to)
     resolve_model(recipe.model.name)
     for name in recipe.guide.names:
         refuse_absent(name)
-    for key, name in (("model.name", recipe.model.name), *(("guide.name", name) for name in recipe.guide.names)):
-        place.refuse_to_replace(output, key, name)
     if not overwrite and (whole := checkpoints.whole(output / build.CHECKPOINTS)):
         cure = "--resume to go on, or --overwrite" if checkpoints.resumable(whole[-1]) else "--overwrite"
         raise ConfigError(f"output {output}: holds an unfinished run. Give {cure}, or another output.")

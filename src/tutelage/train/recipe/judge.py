@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import Field, field_validator, model_validator
 
 from tutelage.evaluate.metrics import DEFAULT_METRICS, parse
+from tutelage.records.judged import plain_name
 from tutelage.train.recipe.record import Record, checked
 
 
@@ -13,6 +14,11 @@ class BestRecipe(Record):
 
     set: str  # one of the recipe's sets
     metric: str | None = None  # default: evaluate.main
+
+    @field_validator("set")
+    @classmethod
+    def _spelled(cls, name: str) -> str:
+        return plain_name(name)
 
 
 class TripletSource(Record):
@@ -46,6 +52,11 @@ class EvaluateRecipe(Record):
         """Every metric that something asks for."""
         best = (self.best.metric,) if self.best and self.best.metric else ()
         return tuple(dict.fromkeys((*self.metrics, self.main, *best)))
+
+    @field_validator("sets", "optional")
+    @classmethod
+    def _spelled(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(plain_name, names))
 
     @field_validator("metrics")
     @classmethod
