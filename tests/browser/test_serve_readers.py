@@ -14,6 +14,7 @@ def test_tabs_follow_the_hash_the_way_back_and_the_arrow_keys(visit: Any) -> Non
     page = visit("#errors")
     assert page.get_by_role("tabpanel").get_attribute("id") == "panel-errors"
     page.get_by_role("tab", name="Many").click()
+    page.locator("#panel-many").wait_for()
     assert page.title() == "Many · tutelage"
     page.go_back()
     page.locator("#panel-errors").wait_for()
