@@ -16,6 +16,7 @@ from tutelage.errors import ConfigError, DataError
 from tutelage.records.texts import canonical
 
 Row = dict[str, Any]
+ENDINGS = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 MARKS = {",": "comma", ";": "semicolon", "\t": "tab"}  # between cells
 
 # ESCO descriptions and passages exceed the module's default of 128 KiB in some releases.
@@ -57,14 +58,7 @@ def is_missing(source: str | Path) -> bool:
     (True, False)
     """
     path = Path(source)
-    named = Path(path.name.removesuffix(".gz")).suffix.lower() in (
-        ".txt",
-        ".jsonl",
-        ".ndjson",
-        ".csv",
-        ".tsv",
-        ".parquet",
-    )
+    named = path.name.removesuffix(".gz").lower().endswith((*ENDINGS, ".txt"))
     return not path.is_file() and (named or path.is_absolute())
 
 

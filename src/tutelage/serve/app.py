@@ -85,9 +85,13 @@ def create_app(
         ],
     )
     handle_errors(app)
-    for router in (openai.routes(served), tei.routes(served), own.routes(served, finding)):
+    for router in (
+        openai.routes(served),
+        tei.routes(served),
+        own.routes(served, finding),
+        health.routes(served, finding),
+    ):
         app.include_router(router)
-    app.include_router(health.routes(served, finding))
     _add_page(app, page)
     app.state.served = served
     return app

@@ -4,12 +4,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from tutelage.errors import DataError
-from tutelage.records.tables import is_missing, text_columns
+from tutelage.records.tables import ENDINGS, is_missing, text_columns
 from tutelage.records.taxonomy import TAXONOMIES, concepts, labels
 from tutelage.serve.contract import Entry
 from tutelage.serve.snapshot import place_of
 
-ENDINGS = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 OPTIONAL = ("concept", "code", "preferred", "group", "language")
 
 

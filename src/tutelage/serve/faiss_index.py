@@ -63,8 +63,7 @@ def _graph(folder: Path, vectors: np.ndarray) -> Find:
     walk = _find(faiss.read_index(str(folder / GRAPH)), vectors, faiss.SearchParametersHNSW)
 
     def find(queries: Float[np.ndarray, "queries dim"], k: int, parts: Sequence[Rows]) -> tuple[Scores, Found]:
-        whole = _selector(parts, len(vectors))[0] is None
-        return walk(queries, k, parts) if whole else nearest(queries, vectors, k, parts)
+        return walk(queries, k, parts) if _are_all(parts, len(vectors)) else nearest(queries, vectors, k, parts)
 
     return find
 
@@ -82,14 +81,17 @@ def _find(index: Any, vectors: np.ndarray, parameters: Any) -> Find:
     return find
 
 
+def _are_all(parts: Sequence[Rows], total: int) -> bool:
+    return len(parts) == 1 and isinstance(parts[0], slice) and (parts[0].start, parts[0].stop) == (0, total)
+
+
 def _selector(parts: Sequence[Rows], total: int) -> tuple[Any, int]:
     """FAISS's object for these rows (none: all of them), and how many they are."""
     faiss = _faiss()
-    slices = [part for part in parts if isinstance(part, slice)]
-    if len(slices) == len(parts) == 1:
-        (part,) = slices
-        whole = (part.start, part.stop) == (0, total)
-        return None if whole else faiss.IDSelectorRange(part.start, part.stop), part.stop - part.start
+    if _are_all(parts, total):
+        return None, total
+    if len(parts) == 1 and isinstance(part := parts[0], slice):
+        return faiss.IDSelectorRange(part.start, part.stop), part.stop - part.start
     chosen = np.zeros(total, dtype=bool)
     for rows in parts:
         chosen[rows] = True

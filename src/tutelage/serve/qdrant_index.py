@@ -102,11 +102,9 @@ class QdrantIndex:
         if old:
             gone = models.DeleteAlias(alias_name=self.name)
             renames.insert(0, models.DeleteAliasOperation(delete_alias=gone))
-        try:
-            self._refuse_overtaken(old)
-        except ConfigError:
+        if self._collection() != old:
             self.client.delete_collection(fresh)
-            raise
+            raise ConfigError(f"index {self.name}: another build came first and stands. Build again if need be.")
         self.client.update_collection_aliases(change_aliases_operations=renames)
         self._fingerprint = fingerprint
         self._remove_older(number, old)
@@ -211,10 +209,6 @@ class QdrantIndex:
                 for row in rows[start : start + AT_ONCE]
             ]
             self.client.upsert(collection, points, wait=True)
-
-    def _refuse_overtaken(self, old: str) -> None:
-        if self._collection() != old:
-            raise ConfigError(f"index {self.name}: another build came first and stands. Build again if need be.")
 
     def _remove_older(self, number: int, old: str) -> None:
         """The collection before, and those of builds that died: of a number that is no longer in use."""

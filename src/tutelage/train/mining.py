@@ -1,7 +1,7 @@
 """Triplets for training, mined from a recipe's pairs or from a table: a Parquet file that says how it was made."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -80,7 +80,8 @@ def mine_triplets(
     train, data, finder = _opened(source, folder, model, list(overrides), progress)
     _refuse_to_write_over(out, [*(each.source for each in data.train), *data.verdicts])
     concepts = _concepts(train, data, folder)
-    kin = _kin(concepts, data)
+    # Whatever the verdict on a pair, its texts are no negatives of each other.
+    kin = _joined(concepts, (verdict[:2] for verdict in read_all(data.verdicts)), "verdict")
     tables = [_triplets(name, rows, concepts, kin, finder, rules) for name, rows in train.items()]
     triplets = pa.concat_tables(tables)
     if not len(triplets):
@@ -152,24 +153,21 @@ def _concepts(train: build.Sets, data: DataRecipe, folder: Path | None) -> dict[
     return concepts
 
 
-def _kin(concepts: dict[str, set[str]], data: DataRecipe) -> dict[str, set[str]]:
-    """The concepts, and each judged pair as one of its own: whatever the verdict, the two are no negatives."""
-    kin = {text: set(named) for text, named in concepts.items()}
-    for number, verdict in enumerate(read_all(data.verdicts)):
-        for text in verdict[:2]:
-            kin.setdefault(text, set()).add(f"\x00verdict {number}")
-    return kin
-
-
-def _both_ways(rows: Dataset, kin: dict[str, set[str]]) -> dict[str, set[str]]:
-    """The kin, and the two texts of each pair that stand in the other columns too: a pair is one in both directions."""
+def _joined(kin: dict[str, set[str]], pairs: Iterable[tuple[str, str]], what: str) -> dict[str, set[str]]:
+    """The kin, and each of these pairs as one of its own."""
     found = {text: set(named) for text, named in kin.items()}
-    asked, answers = set(rows["anchor"]), set(rows["positive"])
-    for number, pair in enumerate(zip(rows["anchor"], rows["positive"], strict=True)):
-        if pair[1] in asked and pair[0] in answers:
-            for text in pair:
-                found.setdefault(text, set()).add(f"\x00pair {number}")
+    for number, pair in enumerate(pairs):
+        for text in pair:
+            found.setdefault(text, set()).add(f"\x00{what} {number}")
     return found
+
+
+def _both_ways(rows: Dataset) -> Iterator[tuple[str, str]]:
+    """The pairs whose texts stand in the other's column too: a pair is one in both directions."""
+    asked, answers = set(rows["anchor"]), set(rows["positive"])
+    for pair in zip(rows["anchor"], rows["positive"], strict=True):
+        if pair[1] in asked and pair[0] in answers:
+            yield pair
 
 
 def _triplets(
@@ -182,7 +180,7 @@ def _triplets(
 ) -> pa.Table:
     """The triplets of one data set; texts that are of one ``kin`` are no negatives of each other."""
     if CONCEPT not in rows.column_names:
-        kin = _both_ways(rows, kin)
+        kin = _joined(kin, _both_ways(rows), "pair")
     anchors, corpus = list(dict.fromkeys(rows["anchor"])), list(dict.fromkeys(rows["positive"]))
     query_of, place_of = ({text: i for i, text in enumerate(texts)} for texts in (anchors, corpus))
     first: dict[tuple[int, int], int] = {}  # pair -> the row that it is first met in
